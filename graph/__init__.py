@@ -1,0 +1,1 @@
+"""What is known: the schema, events, histories and the stores that keep them."""

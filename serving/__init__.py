@@ -1,0 +1,1 @@
+"""From what was learned to answers: queries, filters, rankings and their reasons."""
