@@ -1,0 +1,296 @@
+"""Events by user as CSR, and what they boil down to: the edges that speak for a user.
+
+A *target* is an item's row, or ``num_items`` plus a category's row, so that one integer names
+whatever an event points at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from firstedge.graph.schema import Schema
+
+NO_TIME = np.iinfo(np.int64).min
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events as columns of one length n, in any order.
+
+    Attributes:
+        users: int64[n], user rows.
+        targets: int64[n], item rows, or num_items + category rows.
+        kinds: int64[n], rows of `Schema.kinds`.
+        times: int64[n], milliseconds since 1970 UTC, NO_TIME where unknown.
+        seqs: int64[n], order among events of one time.
+        weights: float32[n].
+    """
+
+    users: Ints
+    targets: Ints
+    kinds: Ints
+    times: Ints
+    seqs: Ints
+    weights: Floats
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Events grouped by user, each user's in order of time and then of sequence.
+
+    Attributes:
+        offsets: int64[num_users + 1]; user u's events are offsets[u]:offsets[u + 1].
+        targets: int64[n], item rows, or num_items + category rows.
+        kinds: int64[n], rows of `Schema.kinds`.
+        times: int64[n], milliseconds since 1970 UTC, NO_TIME where unknown.
+        weights: float32[n], the events' own weights.
+        num_items: How many targets are items.
+    """
+
+    offsets: Ints
+    targets: Ints
+    kinds: Ints
+    times: Ints
+    weights: Floats
+    num_items: int
+
+    @classmethod
+    def of(cls, events: Events, num_users: int, num_items: int) -> Self:
+        """Group events by user, ordered by time, then sequence, then their order here."""
+        order = np.lexsort((events.seqs, events.times, events.users))
+        counts = np.bincount(events.users, minlength=num_users)
+        return cls(
+            np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
+            events.targets[order],
+            events.kinds[order],
+            events.times[order],
+            events.weights[order],
+            num_items,
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __repr__(self) -> str:
+        return f"Histories({len(self):,} users, {len(self.targets):,} events)"
+
+    @property
+    def users(self) -> Ints:
+        """int64[n], the user row of every event."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def where(self, keep: Bools) -> Histories:
+        """The same users with only the events where ``keep`` (bool[n]) is true."""
+        kept = np.concatenate(([0], np.cumsum(keep)))
+        return Histories(
+            kept[self.offsets],
+            self.targets[keep],
+            self.kinds[keep],
+            self.times[keep],
+            self.weights[keep],
+            self.num_items,
+        )
+
+    def take(self, users: Ints) -> Histories:
+        """The histories of these user rows, in this order; a row may be taken twice."""
+        lengths = np.diff(self.offsets)[users]
+        events = ranges(self.offsets[users], lengths)
+        return Histories(
+            np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+            self.targets[events],
+            self.kinds[events],
+            self.times[events],
+            self.weights[events],
+            self.num_items,
+        )
+
+    def speaking(self, schema: Schema) -> Histories:
+        """Only the events that speak for their target.
+
+        A kind whose weight in the Schema is zero or less says nothing. A kind that cancels
+        another takes back the latest earlier event of that kind on the same target, one for one.
+        """
+        gone = np.zeros(len(self.targets), np.bool_)
+        for name, kind in schema.kind.items():
+            if kind.cancels is not None:
+                gone |= self._cancelled(
+                    schema.kinds.index(kind.cancels), schema.kinds.index(name), gone
+                )
+        weights = kind_weights(schema)
+        return self.where(~gone & (weights[self.kinds] > 0) & (self.weights > 0))
+
+    def _cancelled(self, opened: int, closed: int, gone: Bools) -> Bools:
+        """bool[n]: events of kind ``opened`` that a later one of kind ``closed`` takes back.
+
+        Like matching brackets: a closing event takes the nearest open one before it.
+        """
+        stride = int(self.targets.max(initial=0)) + 1
+        pairs = self.users * stride + self.targets
+        closing = (self.kinds == closed) & ~gone
+        touched = np.isin(pairs, pairs[closing]) & (closing | ((self.kinds == opened) & ~gone))
+        at = np.flatnonzero(touched)
+        at = at[np.argsort(pairs[at], kind="stable")]
+        step = np.where(self.kinds[at] == opened, 1, -1)
+        pair = pairs[at]
+        start = np.flatnonzero(np.concatenate(([True], pair[1:] != pair[:-1]))) if len(at) else at
+        group = np.cumsum(np.isin(np.arange(len(at)), start)) - 1
+        depth = _clamped_depth(step, start, group)
+        level = np.where(step > 0, depth, depth + 1)  # the bracket level an event opens or closes
+        real = (step > 0) | (_before(depth, start) > 0)  # a closing event with nothing open is void
+        at, group, level, step = at[real], group[real], level[real], step[real]
+        order = np.lexsort((np.arange(len(at)), level, group))
+        at, group, level, step = at[order], group[order], level[order], step[order]
+        closes_previous = (
+            (step[1:] < 0) & (step[:-1] > 0) & (group[1:] == group[:-1]) & (level[1:] == level[:-1])
+        )
+        result = np.zeros(len(self.targets), np.bool_)
+        result[at[:-1][closes_previous]] = True
+        return result
+
+    def touches(self) -> Touches:
+        """Each user's distinct items in the order in which they first touched them."""
+        events = np.flatnonzero(self.targets < self.num_items)
+        pairs = self.users[events] * max(self.num_items, 1) + self.targets[events]
+        _, first = np.unique(pairs, return_index=True)
+        first = events[np.sort(first)]
+        counts = np.bincount(self.users[first], minlength=len(self))
+        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        return Touches(offsets, self.targets[first], first)
+
+    def first(self, k: int | Ints) -> Histories:
+        """What was known of each user when they had touched k items.
+
+        Args:
+            k: A number of distinct items, or int64[num_users].
+
+        Returns:
+            All events before the first one on the (k + 1)-th distinct item.
+        """
+        touches = self.touches()
+        ends = np.full(len(self), k, np.int64) if isinstance(k, int) else k
+        beyond = ends < np.diff(touches.offsets)
+        stops = self.offsets[1:].copy()
+        stops[beyond] = touches.events[touches.offsets[:-1][beyond] + ends[beyond]]
+        return self.where(np.arange(len(self.targets)) < stops[self.users])
+
+
+@dataclass(frozen=True)
+class Touches:
+    """Distinct items by user, in order of first touch, as CSR.
+
+    Attributes:
+        offsets: int64[num_users + 1].
+        items: int64[m], item rows.
+        events: int64[m], positions of the first events in the Histories.
+    """
+
+    offsets: Ints
+    items: Ints
+    events: Ints
+
+    @property
+    def counts(self) -> Ints:
+        """int64[num_users], distinct items of each user."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class Given:
+    """The edges that speak for users: one for each distinct target, the latest first, as CSR.
+
+    Attributes:
+        offsets: int64[num_users + 1].
+        targets: int64[m], item rows, or num_items + category rows.
+        kinds: int64[m], the kind of the target's strongest event.
+        ranks: int64[m], recency: 0 for the target with the latest event, 1 for the next, ...
+        weights: float32[m], kind weight times event weight of the strongest event.
+    """
+
+    offsets: Ints
+    targets: Ints
+    kinds: Ints
+    ranks: Ints
+    weights: Floats
+
+    @classmethod
+    def of(cls, histories: Histories, weights: Floats) -> Self:
+        """Boil histories down to their edges.
+
+        Args:
+            histories: Events that speak (see `Histories.speaking`).
+            weights: float32[num_kinds], the kinds' weights in the Schema.
+        """
+        users, targets = histories.users, histories.targets
+        num_events = len(targets)
+        strength = weights[histories.kinds] * histories.weights
+        stride = int(targets.max(initial=0)) + 1
+        pairs = users * stride + targets
+        order = np.lexsort((strength, pairs))  # within a pair, the strongest event last
+        last_of_pair = np.concatenate((np.diff(pairs[order]) != 0, [True]))[:num_events]
+        ends = np.flatnonzero(last_of_pair)
+        strongest = order[ends]
+        starts = np.concatenate(([0], ends[:-1] + 1)).astype(np.int64)[: len(ends)]
+        latest = np.maximum.reduceat(order, starts) if num_events else order
+        edges = np.lexsort((-latest, users[strongest])) if num_events else order
+        strongest = strongest[edges]
+        counts = np.bincount(users[strongest], minlength=len(histories))
+        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        return cls(
+            offsets,
+            targets[strongest],
+            histories.kinds[strongest],
+            ranges(np.zeros(len(counts), np.int64), counts),
+            strength[strongest].astype(np.float32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def counts(self) -> Ints:
+        """int64[num_users], edges of each user."""
+        return np.diff(self.offsets)
+
+    @property
+    def users(self) -> Ints:
+        """int64[m], the user row of every edge."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+
+def kind_weights(schema: Schema) -> Floats:
+    """float32[num_kinds], the weights of a Schema's kinds."""
+    return np.array([kind.weight for kind in schema.kind.values()], np.float32)
+
+
+def ranges(starts: Ints, lengths: Ints) -> Ints:
+    """Concatenated ranges start, start + 1, ..., start + length - 1, int64[sum(lengths)]."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+
+
+def _clamped_depth(step: Ints, start: Ints, group: Ints) -> Ints:
+    """Running sums of +1 and -1 within groups that never fall below zero, after each step."""
+    total = np.cumsum(step)
+    before = total[start] - step[start]
+    level = total - before[group]
+    floor = len(step) + 1
+    # Accumulating the minimum across groups works when every group lies below the one before.
+    lows = np.minimum.accumulate(np.minimum(level, 0) - group * floor) + group * floor
+    return level - np.minimum(lows, 0)
+
+
+def _before(depth: Ints, start: Ints) -> Ints:
+    previous = np.concatenate(([0], depth[:-1])) if len(depth) else depth
+    previous[start] = 0
+    return previous
