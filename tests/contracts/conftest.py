@@ -1,0 +1,5 @@
+"""Lets the contract classes' plain asserts explain themselves, like those of test modules."""
+
+import pytest
+
+pytest.register_assert_rewrite("contracts.graph_store")
