@@ -1,0 +1,183 @@
+"""The Bundle: all that is needed to score, and nothing else.
+
+    score(j) = eta log p_j + k^-.5 sum_i a_i (S_ij + g(c_i, c_j) + repeat [i = j])
+             + beta sum_f P_fj + theta t_j . mean_i(t_i) + gamma (u . w_j + b_j)
+    u        = c_k + profile vectors + W_text text(user) + s_k k^-.5 sum_i a_i v_i
+    a_i      = weight_i exp(recency_i + kind_i)
+
+The sums run over the given targets i, items and categories alike; k is their number, and c and s
+are indexed by min(k, rows - 1). `models/scorer.py` computes this, `models/bundle_file.py` keeps it
+on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from firstedge.graph.errors import BundleError
+from firstedge.graph.schema import Schema
+from firstedge.graph.vocabulary import Vocabulary
+from firstedge.models.edges import Edges
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """One number for each term of the score, the same for every k.
+
+    Attributes:
+        prior: eta, of the log popularity.
+        category: of the category lifts g.
+        profile: beta, of the profile lifts P.
+        text: theta, of the cosine between texts.
+        net: gamma, of the learned embedding.
+        repeat: of an item given already (matters only with exclude_given=False).
+    """
+
+    prior: float = 1.0
+    category: float = 0.0
+    profile: float = 0.0
+    text: float = 0.0
+    net: float = 0.0
+    repeat: float = 0.0
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """What is known of items besides vectors, aligned with the vocabularies.
+
+    Attributes:
+        titles: n texts to show.
+        counts: int32[n], users with a speaking event in training; 0 for a new item.
+        available: bool[n].
+        primary: int32[n], the category whose lifts apply, -1 for none.
+        memberships: Categories of each item, as edges of weight 1 [n, m].
+        parents: int32[m], parent of each category, -1 for a root.
+        category_names: m texts to show.
+        properties: Further properties for filters, a column of n values each (None: missing).
+    """
+
+    titles: tuple[str, ...]
+    counts: Ints
+    available: npt.NDArray[np.bool_]
+    primary: Ints
+    memberships: Edges
+    parents: Ints
+    category_names: tuple[str, ...]
+    properties: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model. n items, m categories, d dimensions, t text dimensions.
+
+    Attributes:
+        items: Vocabulary of the n items.
+        categories: Vocabulary of the m categories.
+        profile_values: Vocabulary of "field=value" texts, f of them.
+        schema: The Schema it was trained under.
+        table: Titles, availability, categories and properties.
+        coefficients: Weights of the terms.
+        prior: float32[n], log p_j.
+        w: float32[n, d], output vectors of items.
+        b: float32[n], item biases.
+        v: float32[n + m, d], input vectors of items, then of categories.
+        c: float32[K, d], the user vector before any edge, by min(k, K - 1).
+        s: float32[K], the weight of the edges, by min(k, K - 1).
+        kind: float32[num_kinds], log weight of each kind.
+        recency: float32[R], log weight by min(recency rank, R - 1).
+        profile: float32[f, d], vectors of profile values.
+        profile_lifts: P, edges from profile values to items [f, n].
+        edges: S, edges from items to items [n, n], pruned.
+        category_lifts: g, edges from categories to categories [m, m].
+        text: float32[n, t], unit text vectors of items (t = 0: the model uses no text).
+        user_text: float32[t, d], W_text.
+        text_w: float32[t, d], item text to its part of w, for items never seen in training.
+        text_v: float32[t, d], item text to its part of v.
+        category_w: float32[m, d], category to its part of w; that of v is v[n:].
+        encoder: Name of the text encoder, "" for none.
+        about: Metrics, counts, options and versions, for people; JSON values.
+    """
+
+    items: Vocabulary
+    categories: Vocabulary
+    profile_values: Vocabulary
+    schema: Schema
+    table: ItemTable
+    coefficients: Coefficients
+    prior: Floats
+    w: Floats
+    b: Floats
+    v: Floats
+    c: Floats
+    s: Floats
+    kind: Floats
+    recency: Floats
+    profile: Floats
+    profile_lifts: Edges
+    edges: Edges
+    category_lifts: Edges
+    text: Floats
+    user_text: Floats
+    text_w: Floats
+    text_v: Floats
+    category_w: Floats
+    encoder: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n, m, f = len(self.items), len(self.categories), len(self.profile_values)
+        d, t = self.w.shape[-1], self.text.shape[-1]
+        steps = len(self.c)
+        shapes: dict[str, tuple[int, ...]] = {
+            "prior": (n,),
+            "w": (n, d),
+            "b": (n,),
+            "v": (n + m, d),
+            "c": (steps, d),
+            "s": (steps,),
+            "kind": (len(self.schema.kind),),
+            "recency": self.recency.shape[:1],
+            "profile": (f, d),
+            "text": (n, t),
+            "user_text": (t, d),
+            "text_w": (t, d),
+            "text_v": (t, d),
+            "category_w": (m, d),
+        }
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype != np.float32:
+                raise BundleError(
+                    f"{name} must be float32{list(shape)}, got {array.dtype}{list(array.shape)}"
+                )
+            if not np.isfinite(array).all():
+                raise BundleError(f"{name} holds values that are not finite: train again")
+        if steps == 0 or len(self.recency) == 0:
+            raise BundleError("c, s and recency need at least one row")
+
+    def __repr__(self) -> str:
+        return (
+            f"Bundle({len(self.items):,} items, {len(self.categories):,} categories, "
+            f"dim {self.dim}, {len(self.edges):,} edges)"
+        )
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of user and item vectors."""
+        return int(self.w.shape[1])
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Every array field by name, as shared references."""
+        return {
+            f.name: value
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), np.ndarray)
+        }

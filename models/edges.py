@@ -1,0 +1,101 @@
+"""Sparse weighted edges as CSR: the closed-form half of the model, and what it counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Weighted edges from row to row, the targets of each source in ascending order.
+
+    Attributes:
+        offsets: int64[num_sources + 1].
+        targets: int32[m], rows of targets.
+        weights: float32[m].
+        counts: int32[m], how many users have both ends (0: not counted); reasons quote it.
+        num_targets: Width of the matrix.
+    """
+
+    offsets: Ints
+    targets: npt.NDArray[np.int32]
+    weights: Floats
+    counts: npt.NDArray[np.int32]
+    num_targets: int
+
+    @classmethod
+    def none(cls, num_sources: int, num_targets: int) -> Self:
+        """No edges at all."""
+        return cls(
+            np.zeros(num_sources + 1, np.int64),
+            np.empty(0, np.int32),
+            np.empty(0, np.float32),
+            np.empty(0, np.int32),
+            num_targets,
+        )
+
+    @classmethod
+    def of(cls, matrix: sparse.sparray, counts: sparse.sparray | None = None) -> Self:
+        """From a scipy matrix [num_sources, num_targets], with counts looked up per edge."""
+        csr = sparse.csr_array(matrix)
+        csr.sort_indices()
+        seen = np.zeros(csr.nnz, np.int32)
+        if counts is not None and csr.nnz:
+            seen = lookup(sparse.csr_array(counts), csr).astype(np.int32)
+        return cls(
+            csr.indptr.astype(np.int64),
+            csr.indices.astype(np.int32),
+            csr.data.astype(np.float32),
+            seen,
+            csr.shape[1],
+        )
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __repr__(self) -> str:
+        return f"Edges({len(self.offsets) - 1:,} x {self.num_targets:,}, {len(self):,} edges)"
+
+    def matrix(self) -> sparse.csr_array:
+        """float32 scipy CSR [num_sources, num_targets]."""
+        shape = (len(self.offsets) - 1, self.num_targets)
+        return sparse.csr_array((self.weights, self.targets, self.offsets), shape=shape)
+
+    def of_source(self, source: int) -> slice:
+        """Where the edges of one source lie."""
+        return slice(int(self.offsets[source]), int(self.offsets[source + 1]))
+
+
+def lookup(matrix: sparse.csr_array, where: sparse.csr_array) -> npt.NDArray[np.float64]:
+    """Values of ``matrix`` at the stored positions of ``where``, in its order; 0 if absent."""
+    matrix.sort_indices()
+    width = where.shape[1]
+    rows = np.repeat(np.arange(where.shape[0]), np.diff(where.indptr)).astype(np.int64)
+    wanted = rows * width + where.indices
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)).astype(np.int64)
+    stored = rows * width + matrix.indices
+    if not len(stored):
+        return np.zeros(len(wanted))
+    at = np.minimum(np.searchsorted(stored, wanted), len(stored) - 1)
+    return np.where(stored[at] == wanted, matrix.data[at], 0.0)
+
+
+def prune(matrix: sparse.csr_array, most: int) -> sparse.csr_array:
+    """Keep the strongest ``most`` entries of each row; of equals, the lower column."""
+    matrix = sparse.csr_array(matrix)
+    matrix.sort_indices()
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    order = np.lexsort((matrix.indices, -matrix.data, rows))
+    place = np.arange(matrix.nnz) - matrix.indptr[:-1][rows]
+    kept = np.sort(order[place < most])
+    counts = np.bincount(rows[kept], minlength=matrix.shape[0])
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    return sparse.csr_array((matrix.data[kept], matrix.indices[kept], offsets), shape=matrix.shape)
