@@ -12,7 +12,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from firstedge.graph.errors import SchemaError
 
@@ -200,15 +207,19 @@ def explain(error: ValidationError, text: str, source: str) -> str:
 
 
 def line_of(text: str, loc: tuple[Any, ...]) -> int:
-    """The 1-based line of the TOML key at ``loc``, or of the nearest section above it."""
+    """The 1-based line of the TOML key at ``loc``, or of the nearest section above it.
+
+    A table of an array of tables (``[[import]]``) has its position in ``loc``.
+    """
     names = [str(part) for part in loc]
     section: list[str] = []
+    tables: dict[tuple[str, ...], int] = {}
     best, best_depth = 1, 0
     for number, line in enumerate(text.splitlines(), start=1):
-        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
+        header = re.match(r"\s*(\[+)\s*([^\]]+?)\s*\]+", line)
         assigned = re.match(r"\s*[\"']?([\w.\- ]+?)[\"']?\s*=", line)
         if header:
-            section = [part.strip(" \"'") for part in header[1].split(".")]
+            section = _section(header[2], header[1] == "[[", tables)
             here = section
         elif assigned:
             here = [*section, *assigned[1].split(".")]
@@ -218,3 +229,18 @@ def line_of(text: str, loc: tuple[Any, ...]) -> int:
         if depth > best_depth and here == names[:depth]:
             best, best_depth = number, depth
     return best
+
+
+def _section(header: str, array: bool, tables: dict[tuple[str, ...], int]) -> list[str]:
+    """The path of a section, with the position of each array's table; `tables` counts these."""
+    section: list[str] = []
+    parts = [part.strip(" \"'") for part in header.split(".")]
+    for part in parts[:-1]:
+        section.append(part)
+        if tuple(section) in tables:
+            section.append(str(tables[tuple(section)]))
+    section.append(parts[-1])
+    if array:
+        tables[tuple(section)] = tables.get(tuple(section), -1) + 1
+        section.append(str(tables[tuple(section)]))
+    return section
