@@ -1,11 +1,14 @@
 """The additive scorer: a user is a sum over their edges. numpy and scipy only.
 
-Works on batches; a single user is a batch of one, so that batch and single agree by construction.
+Batch and single agree to the last bit, and equal items score equally wherever they stand: every
+dense product is one dot product a row (`np.vecdot`, which at 64 dimensions is as fast as memory
+gives), never a matrix product, whose rounding depends on its shape; every sparse sum runs over a
+user's edges in their order.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -13,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from firstedge.graph.histories import Given
+from firstedge.graph.histories import Given, ranges
 from firstedge.models.bundle import Bundle
+from firstedge.models.edges import Edges
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Triples = tuple[Ints, Ints, Floats]
 
 
 @dataclass(frozen=True)
@@ -70,25 +75,29 @@ class Contributions:
 
     Attributes:
         targets: int64[k], the given targets.
+        profile_rows: int64[q], the user's rows of `Bundle.profile_values`.
         events: [k, n], what each given target adds to each item.
         prior: [n], popularity, and whatever else does not depend on the user's edges or profile.
-        profile: [n], what the profile and the user's text add.
+        profiles: [q, n], what each profile value adds.
+        text: [n], what the user's text adds.
     """
 
     targets: Ints
+    profile_rows: Ints
     events: Floats
     prior: Floats
-    profile: Floats
+    profiles: Floats
+    text: Floats
 
     @property
     def total(self) -> Floats:
         """[n], the score."""
-        total: Floats = self.events.sum(0) + self.prior + self.profile
+        total: Floats = self.events.sum(0) + self.prior + self.profiles.sum(0) + self.text
         return total
 
 
 class Scorer:
-    """Scores of a bundle.
+    """Scores of a bundle. Safe to use from several threads.
 
     Args:
         bundle: The trained model.
@@ -97,34 +106,24 @@ class Scorer:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self.num_items = len(bundle.items)
-        self._static = (
-            bundle.coefficients.prior * bundle.prior + bundle.coefficients.net * bundle.b
-        ).astype(np.float32)
+        by = bundle.coefficients
+        self._net, self._text = np.float32(by.net), np.float32(by.text)
+        self._static = (by.prior * bundle.prior + by.net * bundle.b).astype(np.float32)
+        self._user_text = np.ascontiguousarray(bundle.user_text.T)
 
     @cached_property
-    def _edges(self) -> sparse.csr_array:
-        return self.bundle.edges.matrix()
-
-    @cached_property
-    def _profile_lifts(self) -> sparse.csr_array:
-        return self.bundle.profile_lifts.matrix()
-
-    @cached_property
-    def _category_lifts(self) -> sparse.csr_array:
-        """[n + m, m + 1]: lifts of each target's category; items without one read column m."""
-        b = self.bundle
-        m = len(b.categories)
-        categories = np.concatenate((b.table.primary.astype(np.int64), np.arange(m)))
-        rows = np.flatnonzero(categories >= 0)
-        shape = (len(categories), m)
-        picks = sparse.csr_array((np.ones(len(rows), np.float32), (rows, categories[rows])), shape)
-        lifts = picks @ b.category_lifts.matrix()
-        return sparse.csr_array((lifts.data, lifts.indices, lifts.indptr), shape=(shape[0], m + 1))
-
-    @cached_property
-    def _category_column(self) -> Ints:
+    def _category_of(self) -> Ints:
+        """int64[n + m]: the category whose lifts apply to a target, m for none."""
+        m = len(self.bundle.categories)
         primary = self.bundle.table.primary.astype(np.int64)
-        return np.where(primary >= 0, primary, len(self.bundle.categories))
+        return np.concatenate((np.where(primary >= 0, primary, m), np.arange(m)))
+
+    @cached_property
+    def _category_lifts(self) -> Edges:
+        """[m + 1, m + 1]: the lifts, and no edges from or to "no category"."""
+        lifts, m = self.bundle.category_lifts, len(self.bundle.categories)
+        offsets = np.append(lifts.offsets, lifts.offsets[-1])
+        return replace(lifts, offsets=offsets, num_targets=m + 1)
 
     def edge_weights(self, given: Given) -> Floats:
         """float32[m], k^-.5 a_i of every given edge."""
@@ -136,96 +135,153 @@ class Scorer:
 
     def embed_users(self, users: UserBatch) -> Floats:
         """float32[num_users, d]: u, such that u . w_j is what the net adds to item j's score."""
-        b, given = self.bundle, users.given
-        step = np.minimum(given.counts, len(b.c) - 1)
-        edges = self._sources(given, self.edge_weights(given))
-        u = b.c[step] + b.s[step][:, None] * (edges @ b.v)
+        b = self.bundle
+        u = b.c[self._steps(users.given)] + self._embed_edges(users.given)
         if len(users.profile_rows):
-            u += self._profiles(users) @ b.profile
-        if users.text is not None and users.text.shape[1] == len(b.user_text):
-            u += users.text @ b.user_text
-        return np.asarray(u, np.float32)
+            ones = np.ones(len(users.profile_rows), np.float32)
+            u += _weighted_sums(b.profile, users.profile_offsets, users.profile_rows, ones)
+        text = self._texts(users)
+        if text is not None:
+            u += np.vecdot(text[:, None, :], self._user_text)
+        return u
 
     def score(self, users: UserBatch) -> Floats:
         """float32[num_users, n]: the score of every item for every user."""
-        b, given, by = self.bundle, users.given, self.bundle.coefficients
-        scores = np.tile(self._static, (len(users), 1))
-        if by.net:
-            scores += by.net * (self.embed_users(users) @ b.w.T)
-        weights = self.edge_weights(given)
-        sources = self._sources(given, weights)
-        items = sources[:, : self.num_items]
-        self._add_sparse(scores, items @ self._edges)
-        if by.category:
-            lifts = (sources @ self._category_lifts).toarray()
-            scores += by.category * lifts[:, self._category_column]
-        if by.repeat:
-            self._add_sparse(scores, by.repeat * items)
-        if by.profile and len(users.profile_rows):
-            self._add_sparse(scores, by.profile * (self._profiles(users) @ self._profile_lifts))
-        if by.text and b.text.shape[1]:
-            scores += by.text * (self._mean_text(given) @ b.text.T)
+        scores = self._products(self.embed_users(users), users.given)
+        scores += self._static
+        self._add_edges(scores, users.given)
+        of = np.repeat(np.arange(len(users)), np.diff(users.profile_offsets))
+        _add(scores, *self._profile_lifts(of, users.profile_rows))
         return scores
 
+    def lift(self, given: Given) -> Floats:
+        """float32[num_users, n]: what the given edges alone add to the score of every item."""
+        lifts = self._products(self._embed_edges(given), given)
+        self._add_edges(lifts, given)
+        return lifts
+
     def contributions(self, user: UserBatch, items: Ints) -> Contributions:
-        """Split one user's scores of ``items`` (int64[n]) exactly into their given targets.
+        """Split one user's scores of ``items`` (int64[n], distinct) into what makes them up.
 
         Raises:
             ValueError: If the batch is not of one user.
         """
         if len(user) != 1:
             raise ValueError(f"contributions are of one user, got {len(user)}")
-        b, given, by = self.bundle, user.given, self.bundle.coefficients
-        weights = self.edge_weights(given)
-        step = min(len(given.targets), len(b.c) - 1)
-        w = by.net * b.w[items]
-        each = sparse.csr_array(
-            (weights, given.targets, np.arange(len(weights) + 1)),
-            shape=(len(weights), len(b.v)),
-        )
-        events = b.s[step] * (each @ b.v) @ w.T
-        events += (each[:, : self.num_items] @ self._edges)[:, items].toarray()
-        if by.category:
-            events += (
-                by.category
-                * (each @ self._category_lifts).toarray()[:, self._category_column[items]]
-            )
-        events += by.repeat * weights[:, None] * (given.targets[:, None] == items[None, :])
-        if by.text and b.text.shape[1] and len(given.targets):
-            is_item = given.targets < self.num_items
-            share = by.text / max(int(is_item.sum()), 1)
-            events[is_item] += share * (b.text[given.targets[is_item]] @ b.text[items].T)
-        profile = np.zeros(len(items), np.float32)
-        if len(user.profile_rows):
-            profile += self._profiles(user).sum(0) @ b.profile @ w.T
-            lifts = self._profiles(user) @ self._profile_lifts
-            profile += by.profile * lifts[:, items].toarray()[0]
-        if user.text is not None and user.text.shape[1] == len(b.user_text):
-            profile += (user.text @ b.user_text @ w.T)[0]
-        prior = self._static[items] + b.c[step] @ w.T
-        return Contributions(
-            given.targets, events.astype(np.float32), prior.astype(np.float32), profile
-        )
+        b = self.bundle
+        w = self._net * b.w[items]
+        prior = self._static[items] + w @ b.c[self._steps(user.given)[0]]
+        profiles = b.profile[user.profile_rows] @ w.T
+        of = np.arange(len(user.profile_rows))
+        _add(profiles, *_only(items, *self._profile_lifts(of, user.profile_rows)))
+        given_text = self._texts(user)
+        text = np.zeros(len(items), np.float32)
+        if given_text is not None:
+            text += w @ np.vecdot(given_text, self._user_text)
+        events = self._split_edges(user.given, items)
+        return Contributions(user.given.targets, user.profile_rows, events, prior, profiles, text)
 
-    def _sources(self, given: Given, weights: Floats) -> sparse.csr_array:
-        shape = (len(given), len(self.bundle.v))
-        return sparse.csr_array((weights, given.targets, given.offsets), shape=shape)
+    def _steps(self, given: Given) -> Ints:
+        """int64[num_users], rows of c and s."""
+        return np.minimum(given.counts, len(self.bundle.c) - 1)
 
-    def _profiles(self, users: UserBatch) -> sparse.csr_array:
-        ones = np.ones(len(users.profile_rows), np.float32)
-        shape = (len(users), len(self.bundle.profile_values))
-        return sparse.csr_array((ones, users.profile_rows, users.profile_offsets), shape=shape)
+    def _texts(self, users: UserBatch) -> Floats | None:
+        fits = users.text is not None and users.text.shape[1] == len(self.bundle.user_text)
+        return users.text if fits else None
 
-    def _mean_text(self, given: Given) -> Floats:
-        is_item = given.targets < self.num_items
-        counts = np.bincount(given.users[is_item], minlength=len(given))
-        share = (1.0 / np.maximum(counts, 1)).astype(np.float32)[given.users] * is_item
-        targets = np.where(is_item, given.targets, 0)
-        shape = (len(given), self.num_items)
-        mean = sparse.csr_array((share.astype(np.float32), targets, given.offsets), shape=shape)
-        return np.asarray(mean @ self.bundle.text, np.float32)
+    def _embed_edges(self, given: Given) -> Floats:
+        """float32[num_users, d], the part of u that the edges bring."""
+        sums = _weighted_sums(self.bundle.v, given.offsets, given.targets, self.edge_weights(given))
+        return self.bundle.s[self._steps(given)][:, None] * sums
 
-    def _add_sparse(self, scores: Floats, update: sparse.csr_array) -> None:
-        update = sparse.csr_array(update)
-        rows = np.repeat(np.arange(update.shape[0]), np.diff(update.indptr))
-        scores[rows, update.indices] += update.data  # stored positions are distinct
+    def _products(self, u: Floats, given: Given) -> Floats:
+        """float32[num_users, n]: the dense terms, net and text."""
+        b = self.bundle
+        if self._net:
+            scores = np.vecdot(self._net * u[:, None, :], b.w)
+        else:
+            scores = np.zeros((len(given), self.num_items), np.float32)
+        if self._text and b.text.shape[1]:
+            offsets, items, share = _mean_of_items(given, self.num_items)
+            mean = _weighted_sums(b.text, offsets, items, self._text * share)
+            told = np.flatnonzero(np.diff(offsets))
+            scores[told] += np.vecdot(mean[told, None, :], b.text)
+        return scores
+
+    def _add_edges(self, scores: Floats, given: Given) -> None:
+        """Add the sparse terms of the given edges to float32[num_users, n]."""
+        of, weights = given.users, self.edge_weights(given)
+        for terms in self._item_terms(of, given.targets, weights):
+            _add(scores, *terms)
+        category = np.float32(self.bundle.coefficients.category)
+        if category and len(given.targets):
+            lifts = np.zeros((len(given), self._category_lifts.num_targets), np.float32)
+            sources = self._category_of[given.targets]
+            _add(lifts, *_spread(self._category_lifts, of, sources, category * weights))
+            scores += np.take(lifts, self._category_of[: self.num_items], axis=1)
+
+    def _split_edges(self, given: Given, items: Ints) -> Floats:
+        """float32[k, n]: what each given edge adds to each of ``items``."""
+        b, weights = self.bundle, self.edge_weights(given)
+        each = np.arange(len(given.targets))
+        reach = b.s[self._steps(given)[0]] * weights
+        parts = reach[:, None] * (b.v[given.targets] @ (self._net * b.w[items]).T)
+        for terms in self._item_terms(each, given.targets, weights):
+            _add(parts, *_only(items, *terms))
+        if b.coefficients.category:
+            lifts = self._category_lifts.matrix()
+            columns = lifts[:, self._category_of[items]].toarray()[self._category_of[given.targets]]
+            parts += np.float32(b.coefficients.category) * weights[:, None] * columns
+        if self._text and b.text.shape[1]:
+            of = np.flatnonzero(given.targets < self.num_items)
+            _, rows, share = _mean_of_items(given, self.num_items)
+            parts[of] += self._text * share[:, None] * (b.text[rows] @ b.text[items].T)
+        return parts
+
+    def _item_terms(self, of: Ints, targets: Ints, weights: Floats) -> tuple[Triples, Triples]:
+        """The terms S and repeat of edges from items, as (owner, item, value)."""
+        is_item = targets < self.num_items
+        of, items, weights = of[is_item], targets[is_item], weights[is_item]
+        repeat = np.float32(self.bundle.coefficients.repeat)
+        return _spread(self.bundle.edges, of, items, weights), (of, items, repeat * weights)
+
+    def _profile_lifts(self, of: Ints, rows: Ints) -> Triples:
+        share = np.full(len(rows), self.bundle.coefficients.profile, np.float32)
+        return _spread(self.bundle.profile_lifts, of, rows, share)
+
+
+def _spread(edges: Edges, of: Ints, sources: Ints, weights: Floats) -> Triples:
+    """Follow edges: (owner, target, weight * edge weight) of every edge of every source."""
+    starts = edges.offsets[sources]
+    lengths = edges.offsets[sources + 1] - starts
+    at = ranges(starts, lengths)
+    values: Floats = np.repeat(weights, lengths) * edges.weights[at]
+    return np.repeat(of, lengths), edges.targets[at].astype(np.int64), values
+
+
+def _only(items: Ints, of: Ints, columns: Ints, values: Floats) -> Triples:
+    """The triples that end in ``items``, their columns replaced by positions there."""
+    order = np.argsort(items)
+    at = order[np.minimum(np.searchsorted(items, columns, sorter=order), len(items) - 1)]
+    hit = items[at] == columns
+    return of[hit], at[hit], values[hit]
+
+
+def _add(out: Floats, of: Ints, columns: Ints, values: Floats) -> None:
+    """out[of, columns] += values, in their order, where ``out`` is contiguous."""
+    np.add.at(out.reshape(-1), of * out.shape[1] + columns, values)
+
+
+def _weighted_sums(table: Floats, offsets: Ints, rows: Ints, weights: Floats) -> Floats:
+    """float32[num_users, d]: sums of weights * table[rows] between offsets."""
+    shape = (len(offsets) - 1, len(table))
+    return np.asarray(sparse.csr_array((weights, rows, offsets), shape=shape) @ table)
+
+
+def _mean_of_items(given: Given, num_items: int) -> Triples:
+    """(offsets, items, share): a user's given items, and one over their number for each."""
+    is_item = given.targets < num_items
+    counts = np.bincount(given.users[is_item], minlength=len(given))
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    share = np.repeat((1 / np.maximum(counts, 1)).astype(np.float32), counts)
+    return offsets, given.targets[is_item], share

@@ -71,9 +71,7 @@ def test_one_user_scores_as_in_a_batch(bundle: Bundle) -> None:
     scorer, users = Scorer(bundle), batch(bundle)
     together = scorer.score(users)
     for u in range(len(users)):
-        np.testing.assert_allclose(
-            scorer.score(users.take(u, u + 1))[0], together[u], rtol=1e-4, atol=1e-5
-        )
+        np.testing.assert_array_equal(scorer.score(users.take(u, u + 1))[0], together[u])
 
 
 def test_contributions_add_up_to_the_score(bundle: Bundle) -> None:
@@ -84,6 +82,13 @@ def test_contributions_add_up_to_the_score(bundle: Bundle) -> None:
         parts = scorer.contributions(one, items)
         np.testing.assert_allclose(parts.total, scorer.score(one)[0, items], rtol=1e-4, atol=1e-5)
         assert parts.events.shape == (len(one.given.targets), 4)
+
+
+def test_what_edges_add_is_what_remains_without_them(bundle: Bundle) -> None:
+    scorer, users = Scorer(bundle), batch(bundle)
+    one = users.take(3, 4)
+    parts = scorer.contributions(one, np.arange(30))
+    np.testing.assert_allclose(scorer.lift(one.given)[0], parts.events.sum(0), rtol=1e-4, atol=1e-5)
 
 
 def test_the_embedding_is_what_the_net_adds(bundle: Bundle) -> None:
