@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firstedge.serving.topk import top_k
+
+
+def sorted_top(scores: np.ndarray, k: int, mask: np.ndarray | None = None) -> list[int]:
+    """The definition: sort everything."""
+    rows = [row for row in range(len(scores)) if mask is None or mask[row]]
+    rows = [row for row in rows if scores[row] > -np.inf]
+    return sorted(rows, key=lambda row: (-scores[row], row))[:k]
+
+
+@pytest.mark.parametrize("n", [1, 5, 4095, 4096, 4097, 20_011])
+@pytest.mark.parametrize("k", [1, 20, 300])
+@pytest.mark.parametrize("values", [2, 50, 10**6])
+def test_it_is_what_sorting_everything_gives(n: int, k: int, values: int) -> None:
+    rng = np.random.default_rng(n + k + values)
+    scores = rng.integers(0, values, n).astype(np.float32)
+    mask = rng.random(n) < 0.3
+    assert top_k(scores, k).tolist() == sorted_top(scores, k)
+    assert top_k(scores, k, mask).tolist() == sorted_top(scores, k, mask)
+
+
+def test_of_equals_the_lower_row_comes_first() -> None:
+    assert top_k(np.zeros(10_000, np.float32), 3).tolist() == [0, 1, 2]
+
+
+def test_minus_infinity_is_never_an_answer() -> None:
+    scores = np.full(10_000, -np.inf, np.float32)
+    scores[[7, 9000]] = 1, 2
+    assert top_k(scores, 5).tolist() == [9000, 7]
+    assert top_k(scores, 5, np.arange(10_000) < 5).tolist() == []
+
+
+def test_the_best_may_stand_in_the_rest_behind_the_last_whole_column() -> None:
+    scores = np.arange(64 * 100 + 63, dtype=np.float32)
+    assert top_k(scores, 4).tolist() == [6462, 6461, 6460, 6459]
+
+
+@given(st.dictionaries(st.integers(0, 5000), st.floats(-5, 5, width=32)), st.integers(1, 40))
+def test_it_is_exact_wherever_the_best_stand(peaks: dict[int, float], k: int) -> None:
+    scores = np.zeros(5001, np.float32)
+    scores[list(peaks)] = list(peaks.values())
+    assert top_k(scores, k).tolist() == sorted_top(scores, k)
