@@ -7,6 +7,7 @@ that a user with a single target can reach 1.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,33 +133,41 @@ def resampled_means(values: Floats, draws: int = 1000, seed: int = 0) -> Floats:
     return np.concatenate(means)
 
 
-def interval(values: Floats, draws: int = 1000, seed: int = 0) -> Interval:
-    """The mean of float64[n] over users with its bootstrap interval (95 %)."""
-    low, high = np.quantile(resampled_means(values[None], draws, seed)[:, 0], (0.025, 0.975))
-    return Interval(float(values.mean()), float(low), float(high))
+def intervals(values: Floats, draws: int = 1000, seed: int = 0) -> tuple[Interval, ...]:
+    """Means of float64[m, n] over n users with their bootstrap intervals (95 %)."""
+    lows, highs = np.quantile(resampled_means(values, draws, seed), (0.025, 0.975), axis=0)
+    bounds = zip(values.mean(1), lows, highs, strict=True)
+    return tuple(Interval(float(mean), float(low), float(high)) for mean, low, high in bounds)
 
 
-def relative_difference(ours: Floats, theirs: Floats, draws: int = 1000, seed: int = 0) -> Interval:
-    """By how much our mean exceeds theirs, as a share of theirs, over the same users.
+def relative_differences(
+    ours: Floats, theirs: Floats, draws: int = 1000, seed: int = 0
+) -> tuple[Interval, ...]:
+    """By how much our means exceed theirs, as a share of theirs, over the same users.
 
     Paired: a resample draws users, not the two results apart, so that what makes a user hard for
     both cancels out.
 
     Args:
-        ours: float64[n].
-        theirs: float64[n], of the same users.
+        ours: float64[m, n], m quantities of n users.
+        theirs: float64[m, n], of the same users.
         draws: Resamples.
         seed: Of the resamples.
 
     Returns:
-        ``mean(ours) / mean(theirs) - 1`` with its interval; all three are NaN where theirs is 0.
+        ``mean(ours) / mean(theirs) - 1`` with its interval, for each of m; all three numbers are
+        NaN where theirs is 0.
     """
-    both = np.stack((ours, theirs))
-    a, b = resampled_means(both, draws, seed).T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.where(b > 0, a / b, np.nan) - 1
-    base = float(theirs.mean())
-    if base <= 0 or np.isnan(ratios).all():
-        return Interval(float("nan"), float("nan"), float("nan"))
-    low, high = np.nanquantile(ratios, (0.025, 0.975))
-    return Interval(float(ours.mean()) / base - 1, float(low), float(high))
+    means = resampled_means(np.concatenate((ours, theirs)), draws, seed)
+    a, b = np.split(means, 2, axis=1)
+    return tuple(
+        _relative(float(our.mean()), float(their.mean()), a[:, row], b[:, row])
+        for row, (our, their) in enumerate(zip(ours, theirs, strict=True))
+    )
+
+
+def _relative(mean: float, base: float, a: Floats, b: Floats) -> Interval:
+    if base <= 0:
+        return Interval(math.nan, math.nan, math.nan)
+    low, high = np.quantile(a[b > 0] / b[b > 0], (0.025, 0.975)) - 1
+    return Interval(mean / base - 1, float(low), float(high))
