@@ -234,6 +234,8 @@ class ImportMapping(Part):
             raise ValueError(
                 "nothing to import: give users, items, categories, item_categories or events"
             )
+        if self.categories and self.item_categories and self.item_categories.names:
+            raise ValueError("categories come from a table or from names, not from both")
         names = [rule.name for rule in self.reject]
         if len(set(names)) < len(names):
             raise ValueError("two reject rules have one name")
