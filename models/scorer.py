@@ -170,14 +170,14 @@ class Scorer:
             raise ValueError(f"contributions are of one user, got {len(user)}")
         b = self.bundle
         w = self._net * b.w[items]
-        prior = self._static[items] + w @ b.c[self._steps(user.given)[0]]
-        profiles = b.profile[user.profile_rows] @ w.T
+        prior = self._static[items] + np.vecdot(w, b.c[self._steps(user.given)[0]])
+        profiles = np.vecdot(b.profile[user.profile_rows][:, None, :], w)
         of = np.arange(len(user.profile_rows))
         _add(profiles, *_only(items, *self._profile_lifts(of, user.profile_rows)))
         given_text = self._texts(user)
         text = np.zeros(len(items), np.float32)
         if given_text is not None:
-            text += w @ np.vecdot(given_text, self._user_text)
+            text += np.vecdot(w, np.vecdot(given_text, self._user_text))
         events = self._split_edges(user.given, items)
         return Contributions(user.given.targets, user.profile_rows, events, prior, profiles, text)
 
@@ -225,7 +225,8 @@ class Scorer:
         b, weights = self.bundle, self.edge_weights(given)
         each = np.arange(len(given.targets))
         reach = b.s[self._steps(given)[0]] * weights
-        parts = reach[:, None] * (b.v[given.targets] @ (self._net * b.w[items]).T)
+        inputs, outputs = b.v[given.targets][:, None, :], self._net * b.w[items]
+        parts = reach[:, None] * np.vecdot(inputs, outputs)
         for terms in self._item_terms(each, given.targets, weights):
             _add(parts, *_only(items, *terms))
         if b.coefficients.category:
@@ -235,7 +236,9 @@ class Scorer:
         if self._text and b.text.shape[1]:
             of = np.flatnonzero(given.targets < self.num_items)
             _, rows, share = _mean_of_items(given, self.num_items)
-            parts[of] += self._text * share[:, None] * (b.text[rows] @ b.text[items].T)
+            parts[of] += (
+                self._text * share[:, None] * np.vecdot(b.text[rows][:, None, :], b.text[items])
+            )
         return parts
 
     def _item_terms(self, of: Ints, targets: Ints, weights: Floats) -> tuple[Triples, Triples]:
