@@ -1,0 +1,131 @@
+"""One stranger, five events, the top 20 of a million items: against faiss on one core.
+
+The vector part (products of the user's vector with all items' and the top k of them) is what
+`faiss.IndexFlatIP` does; the edges, which faiss has no notion of, are timed apart, and so is the
+whole answer from Query to Ranking. Rounds are interleaved, so that both meet the same machine.
+
+    python benchmarks/topk_rate.py [--items 1000000] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import faiss
+import numpy as np
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from firstedge.graph.schema import Schema
+from firstedge.graph.vocabulary import Vocabulary
+from firstedge.models.bundle import Bundle, Coefficients, ItemTable
+from firstedge.models.edges import Edges
+from firstedge.models.scorer import Scorer
+from firstedge.serving.query import Event, Query
+from firstedge.serving.reading import QueryReader
+from firstedge.serving.recommender import Recommender
+from firstedge.serving.topk import top_k
+
+DIM, K, EVENTS, EDGES_PER_ITEM = 64, 20, 5, 50
+
+
+def build_bundle(num_items: int, rng: np.random.Generator) -> Bundle:
+    schema = Schema()
+    columns = rng.integers(0, num_items, num_items * EDGES_PER_ITEM, np.int32)
+    offsets = np.arange(0, len(columns) + 1, EDGES_PER_ITEM)
+    shares = rng.random(len(columns), np.float32)
+    edges = sparse.csr_array((shares, columns, offsets), shape=(num_items, num_items))
+
+    def normal(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape, np.float32)
+
+    return Bundle(
+        items=Vocabulary(tuple(f"{row:08d}" for row in range(num_items))),
+        categories=Vocabulary((), "category"),
+        profile_values=Vocabulary((), "profile value"),
+        schema=schema,
+        table=ItemTable(
+            titles=("",) * num_items,
+            counts=np.ones(num_items, np.int32),
+            available=np.ones(num_items, np.bool_),
+            primary=np.full(num_items, -1, np.int32),
+            memberships=Edges.none(num_items, 0),
+            parents=np.empty(0, np.int32),
+            category_names=(),
+        ),
+        coefficients=Coefficients(prior=1, net=1),
+        prior=normal(num_items),
+        w=normal(num_items, DIM),
+        b=normal(num_items),
+        v=normal(num_items, DIM),
+        c=normal(11, DIM),
+        s=normal(11),
+        kind=np.zeros(len(schema.kind), np.float32),
+        recency=np.zeros(1, np.float32),
+        profile=normal(0, DIM),
+        profile_lifts=Edges.none(0, num_items),
+        edges=Edges.of(edges),
+        category_lifts=Edges.none(0, 0),
+        text=normal(num_items, 0),
+        user_text=normal(0, DIM),
+        text_w=normal(0, DIM),
+        text_v=normal(0, DIM),
+        category_w=normal(0, DIM),
+    )
+
+
+def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of every way in every round."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            times[name].append((time.perf_counter() - start) * 1e3)
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    rng = np.random.default_rng(0)
+    bundle = build_bundle(args.items, rng)
+    recommender, scorer = Recommender(bundle), Scorer(bundle)
+    rows = rng.integers(0, args.items, EVENTS)
+    query = Query([Event(item=bundle.items.ids[row]) for row in rows])
+    users = QueryReader(bundle).read([query]).users
+    u = scorer.embed_users(users)
+    flat = faiss.IndexFlatIP(DIM)
+    flat.add(bundle.w)
+    only_edges = Scorer(replace(bundle, coefficients=Coefficients(prior=1, net=0)))
+    ways = {
+        "faiss": lambda: flat.search(u, K),
+        "vector part": lambda: top_k(np.vecdot(bundle.w, u[0]), K),
+        "edges": lambda: only_edges.lift(users.given),
+        "whole answer": lambda: recommender.recommend(query, K),
+    }
+    expected = flat.search(u, K)[1][0].tolist()
+    assert top_k(np.vecdot(bundle.w, u[0]), K).tolist() == expected  # noqa: S101
+    with threadpool_limits(1):
+        faiss.omp_set_num_threads(1)
+        times = measure(ways, args.rounds)
+    result = {f"{name}, ms": round(float(np.median(t)), 3) for name, t in times.items()}
+    ratio = np.median(np.array(times["vector part"]) / np.array(times["faiss"]))
+    result["vector part / faiss (goal <= 1.1)"] = round(float(ratio), 3)
+    if args.json:
+        print(json.dumps({"items": args.items, "dim": DIM, "k": K, **result}))
+        return
+    print(f"top {K} of {args.items:,} items x {DIM}, {EVENTS} events, one core")
+    for name, value in result.items():
+        print(f"{name:<36}{value:>10.3f}")
+
+
+if __name__ == "__main__":
+    main()
