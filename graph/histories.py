@@ -134,9 +134,11 @@ class Histories:
 
         Like matching brackets: a closing event takes the nearest open one before it.
         """
+        closing = (self.kinds == closed) & ~gone
+        if not closing.any():
+            return np.zeros(len(self.targets), np.bool_)
         stride = int(self.targets.max(initial=0)) + 1
         pairs = self.users * stride + self.targets
-        closing = (self.kinds == closed) & ~gone
         touched = np.isin(pairs, pairs[closing]) & (closing | ((self.kinds == opened) & ~gone))
         at = np.flatnonzero(touched)
         at = at[np.argsort(pairs[at], kind="stable")]
