@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -132,13 +133,14 @@ class Explainer:
         order = np.argsort(-shares, kind="stable")
         order = order[shares[order] != 0]
         listed, rest = order[:most], order[len(order[:most]) :]
+        categories = self._categories_of(item)
         reasons = [
-            self._of_event(int(parts.targets[at]), item, float(shares[at]))
+            self._of_event(int(parts.targets[at]), item, categories, float(shares[at]))
             if at < len(parts.targets)
             else self._of_profile(
                 int(parts.profile_rows[at - len(parts.targets)]), float(shares[at])
             )
-            for at in listed
+            for at in listed.tolist()
         ]
         if text := float(parts.text[column]):
             reasons.append(Reason("text", "", "", text))
@@ -156,26 +158,25 @@ class Explainer:
         value = self._bundle.profile_values.ids[row]
         return Reason("profile", value, value, share)
 
-    def _of_event(self, target: int, item: int, share: float) -> Reason:
+    def _of_event(self, target: int, item: int, categories: set[int], share: float) -> Reason:
         b, n = self._bundle, self._num_items
         if target >= n:
             row = target - n
-            path: Path = "category" if row in self._categories_of(item) else "similar"
+            path: Path = "category" if row in categories else "similar"
             return Reason(path, b.categories.ids[row], b.table.category_names[row], share)
         id_, title = b.items.ids[target], b.table.titles[target]
         if target == item:
             return Reason("again", id_, title, share)
         if together := self._users_of_both(target, item):
             return Reason("together", id_, title, share, together)
-        same = int(b.table.primary[target]) in self._categories_of(item)
+        same = int(b.table.primary[target]) in categories
         return Reason("category" if same else "similar", id_, title, share)
 
     def _users_of_both(self, source: int, target: int) -> int:
         edges = self._bundle.edges
-        where = edges.of_source(source)
-        at = where.start + int(np.searchsorted(edges.targets[where], target))
-        found = at < where.stop and edges.targets[at] == target
-        return int(edges.counts[at]) if found else 0
+        stop = int(edges.offsets[source + 1])
+        at = bisect_left(edges.targets, target, int(edges.offsets[source]), stop)
+        return int(edges.counts[at]) if at < stop and edges.targets[at] == target else 0
 
     def _categories_of(self, item: int) -> set[int]:
         """Rows of an item's categories and of all above them."""
