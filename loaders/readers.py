@@ -104,11 +104,16 @@ def table_source(table: pa.Table) -> Source:
     Raises:
         MappingError: If a column is of a nested type other than a list.
     """
-    return Source(
-        tuple(table.column_names),
-        _text_batches(table.to_batches(max_chunksize=BATCH_ROWS), tuple(table.column_names)),
-        {name: type_of(table.schema.field(name).type) for name in table.column_names},
-    )
+    for part in table.schema:
+        if not _readable(part.type):
+            raise MappingError(
+                f"column {part.name!r} is of type {part.type}, expected texts, numbers, times or "
+                "lists of them: leave it out"
+            )
+    names = tuple(table.column_names)
+    batches = table.to_batches(max_chunksize=BATCH_ROWS)
+    types = {part.name: type_of(part.type) for part in table.schema}
+    return Source(names, _text_batches(batches, names), types)
 
 
 def check_columns(source: Source, mapping: ImportMapping) -> None:
