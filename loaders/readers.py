@@ -8,7 +8,6 @@ depend on who reads it or how far, so an import may be cut into chunks anywhere.
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -34,6 +33,7 @@ from firstedge.loaders.delimited import (
     parse_typed_header,
     read_delimited,
 )
+from firstedge.loaders.json_lines import read_json_lines
 from firstedge.loaders.mapping import ImportMapping
 
 BLOCK = 4 << 20  # bytes of text read at a time
@@ -198,62 +198,7 @@ def _with_lists(batches: Iterator[pa.RecordBatch], names: tuple[str, ...]) -> It
 
 def _open_jsonl(file: _TextFile, mapping: ImportMapping) -> Source:
     names = mapping.column_names
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        line = 1
-        for block in file.blocks():
-            yield _parse_json_lines(block, names, line)
-            line += block.count(b"\n")
-
-    return Source(names, batches(), done=file.done)
-
-
-def _parse_json_lines(block: bytes, names: tuple[str, ...], first: int) -> pa.RecordBatch:
-    texts = block.decode("utf-8-sig" if first == 1 else "utf-8", "backslashreplace").split("\n")
-    at = [number for number, text in enumerate(texts) if text and not text.isspace()]
-    raw = [texts[number].strip() for number in at]
-    rows = [_json_object(text) for text in raw]
-    known: list[dict[str, Any]] = [row or {} for row in rows]
-    columns = [
-        pa.array([_json_text(row.get(name)) for row in known], pa.string()) for name in names
-    ]
-    bad = pa.array([row is None for row in rows], pa.bool_())
-    lines = pa.array([first + number for number in at], pa.int64())
-    return make_batch(names, columns, lines, pa.array(raw, pa.string()), bad)
-
-
-def _json_object(text: str) -> dict[str, Any] | None:
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if "\\ud" in text.lower() and not _is_text(row):
-        return None
-    return row if isinstance(row, dict) else None
-
-
-def _is_text(value: Any) -> bool:
-    """Whether no half of a surrogate pair stands in a JSON value."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _json_text(value: Any) -> str | None:
-    """A JSON value as text, like the same value of a Parquet file."""
-    if isinstance(value, str):
-        return value or None
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
-    if isinstance(value, list):
-        return UNIT.join(_json_text(element) or "" for element in value) or None
-    return str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False)
+    return Source(names, read_json_lines(file.blocks(), names), done=file.done)
 
 
 def _open_lightgcn(file: _TextFile, mapping: ImportMapping) -> Source:
