@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -96,3 +98,24 @@ def _check_events(columns: dict[str, pa.ChunkedArray], schema: Schema) -> None:
             raise DataError(
                 f"events: kind {kind!r} is not in the Schema; the nearest is {near[0]!r}"
             )
+
+
+def check_tree(parents: Iterable[tuple[str, str]]) -> None:
+    """Refuse categories that are their own ancestors.
+
+    Args:
+        parents: Pairs of a category and its parent.
+
+    Raises:
+        DataError: With the categories of a cycle, child first.
+    """
+    above: dict[str, list[str]] = {}
+    for child, parent in parents:
+        above.setdefault(child, []).append(parent)
+    try:
+        TopologicalSorter(above).prepare()
+    except CycleError as error:
+        cycle = " -> ".join(reversed(error.args[1]))
+        raise DataError(
+            f"categories form a cycle, child -> parent: {cycle}; a category cannot be above itself"
+        ) from None

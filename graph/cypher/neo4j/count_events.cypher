@@ -1,0 +1,2 @@
+MATCH (:`{user}`)-[event:`{type}`]->(:`{target}`)
+RETURN count(event) AS number

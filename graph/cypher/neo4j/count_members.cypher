@@ -1,0 +1,2 @@
+MATCH (:`{item}`)-[r:`{member}`]->(:`{category}`)
+RETURN count(r) AS number

@@ -1,0 +1,2 @@
+MATCH ()-[event:`{type}`]->()
+RETURN count(event) AS number

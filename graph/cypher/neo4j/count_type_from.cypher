@@ -1,0 +1,2 @@
+MATCH (:`{user}`)-[event:`{type}`]->()
+RETURN count(event) AS number

@@ -1,0 +1,2 @@
+MATCH ()-[event:`{type}`]->(:`{target}`)
+RETURN count(event) AS number

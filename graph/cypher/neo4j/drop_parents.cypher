@@ -1,0 +1,4 @@
+UNWIND range(0, size($children) - 1) AS row
+MATCH (child:`{category}` {`{category_key}`: $children[row]})-[old:`{parent}`]->(parent:`{category}`)
+WHERE parent.`{category_key}` <> $parents[row]
+DELETE old

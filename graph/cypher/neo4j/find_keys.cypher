@@ -1,0 +1,3 @@
+UNWIND $keys AS key
+MATCH ()-[event:`{type}` {`{key}`: key}]->()
+RETURN collect(key) AS found

@@ -1,0 +1,3 @@
+UNWIND $ids AS id
+MATCH (n:`{label}` {`{key}`: id})
+RETURN collect(id) AS found

@@ -1,0 +1,2 @@
+MATCH (note:FirstedgeNote {name: $name})
+RETURN note.text AS text

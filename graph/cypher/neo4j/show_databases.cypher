@@ -1,0 +1,2 @@
+SHOW DATABASES YIELD name
+RETURN collect(DISTINCT name) AS names

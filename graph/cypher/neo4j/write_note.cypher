@@ -1,0 +1,2 @@
+MERGE (note:FirstedgeNote {name: $name})
+SET note.text = $text

@@ -1,0 +1,166 @@
+"""The wire to one Neo4j database: transactions, retries, and what the driver's errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from neo4j import READ_ACCESS, WRITE_ACCESS, ManagedTransaction, Session
+from neo4j.exceptions import (
+    AuthConfigurationError,
+    DriverError,
+    Neo4jError,
+    TransientError,
+    UnsupportedServerProduct,
+)
+
+from firstedge.graph.cypher import load
+from firstedge.graph.errors import (
+    DataError,
+    StoreAccessDenied,
+    StoreError,
+    StoreUnavailable,
+    StoreUnsupported,
+)
+from firstedge.graph.neo4j_address import Address, check_version, open_driver
+
+T = TypeVar("T")
+
+NOTE_LABEL = "FirstedgeNote"
+
+# What a server says when a constraint, or an index that serves as well, is there already.
+_CONSTRAINED_ALREADY = (
+    "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists",
+    "Neo.ClientError.Schema.ConstraintAlreadyExists",
+    "Neo.ClientError.Schema.IndexAlreadyExists",
+)
+
+
+class StoreMemoryError(StoreError):
+    """A transaction is larger than the server's memory for transactions."""
+
+
+class Neo4jLink:
+    """A pool of connections to one database. Errors of the driver leave it as `StoreError`.
+
+    Args:
+        url: The database's URL.
+        ca: A file of certificates, in place of the system's, that the server's certificate is
+            held against; for the ``+s`` schemes.
+
+    Raises:
+        SettingsError: If the URL, the CA file or the password file cannot be used.
+        StoreUnavailable: If the server cannot be reached or has no such database.
+        StoreAccessDenied: If it refuses the credentials.
+        StoreUnsupported: If it is older than Neo4j 5.9.
+    """
+
+    def __init__(self, url: str, ca: Path | None = None) -> None:
+        self.address = Address.parse(url)
+        self._driver = open_driver(self.address, ca)
+        try:
+            self._verify()
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, work: Callable[[ManagedTransaction], T]) -> T:
+        """What `work` returns, in a READ transaction; run again if the connection fails."""
+        with self._translated(), self._session(READ_ACCESS) as session:
+            return session.execute_read(work)
+
+    def write(self, work: Callable[[ManagedTransaction], T]) -> T:
+        """What `work` returns, in one transaction; run again after a deadlock and the like.
+
+        Raises:
+            StoreMemoryError: If the transaction does not fit; this is not tried again.
+        """
+
+        def attempt(tx: ManagedTransaction) -> T:
+            try:
+                return work(tx)
+            except TransientError as error:
+                if "OutOfMemory" in error.code:
+                    raise self._meaning(error) from None
+                raise
+
+        with self._translated(), self._session(WRITE_ACCESS) as session:
+            return session.execute_write(attempt)
+
+    def constrain(self, query: str) -> None:
+        """Run a query that makes a constraint, or awaits its index, in a transaction of its own.
+
+        Raises:
+            DataError: If what is stored contradicts the constraint.
+        """
+        with self._translated(), self._session(WRITE_ACCESS) as session:
+            try:
+                session.run(query).consume()
+            except Neo4jError as error:
+                if error.code.endswith("ConstraintCreationFailed"):
+                    raise DataError(f"{self.address.url}: {error.message}") from None
+                if error.code not in _CONSTRAINED_ALREADY:
+                    raise
+
+    def close(self) -> None:
+        """Close all connections; calling it again does nothing."""
+        self._driver.close()
+
+    def _verify(self) -> None:
+        with self._translated():
+            info = self._driver.get_server_info(database=self.address.database)
+            check_version(info.agent, self.address.url)
+            with self._session(READ_ACCESS) as session:
+                session.run(load("neo4j", "ping", {})).consume()
+
+    def _session(self, mode: str) -> Session:
+        return self._driver.session(
+            database=self.address.database,
+            default_access_mode=mode,
+            # In a cluster, a read then sees what this store wrote before.
+            bookmark_manager=self._driver.execute_query_bookmark_manager,
+        )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (DriverError, Neo4jError) as error:
+            raise self._meaning(error) from None
+
+    def _meaning(self, error: DriverError | Neo4jError) -> StoreError:
+        url = self.address.url
+        if isinstance(error, UnsupportedServerProduct):
+            return StoreUnsupported(f"{url}: {error}")
+        if isinstance(error, DriverError) and not isinstance(error, AuthConfigurationError):
+            return StoreUnavailable(f"{url} cannot be reached, or went away: {error}")
+        if isinstance(error, DriverError) or ".Security." in error.code:
+            return StoreAccessDenied(
+                f"{url} refused the user: {error.message} Set NEO4J_USERNAME (default neo4j), and"
+                " NEO4J_PASSWORD or NEO4J_PASSWORD_FILE"
+            )
+        if error.code == "Neo.ClientError.Statement.AccessMode":
+            return StoreAccessDenied(f"{url}: {error.message}")
+        if error.code == "Neo.ClientError.Database.DatabaseNotFound":
+            return StoreUnavailable(
+                f"{url}: the server has no database {self.address.database!r}; it has"
+                f" {self._databases()}"
+            )
+        if "OutOfMemory" in error.code:
+            return StoreMemoryError(
+                f"{url}: the server has no memory for this transaction: write smaller chunks, or"
+                f" raise dbms.memory.transaction.total.max there ({error.message})"
+            )
+        if isinstance(error, TransientError):
+            return StoreUnavailable(f"{url} is not able to answer now: {error.message}")
+        return StoreError(f"{url}: {error.message} ({error.code})")
+
+    def _databases(self) -> str:
+        try:
+            with self._driver.session(database="system") as session:
+                found = session.run(load("neo4j", "show_databases", {})).single(strict=True)
+        except (DriverError, Neo4jError):
+            return "others, which this user may not list"
+        return ", ".join(sorted(name for name in found["names"] if name != "system"))
