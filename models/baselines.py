@@ -65,7 +65,9 @@ class TrainingData:
     @cached_property
     def x(self) -> sparse.csr_array:
         """float32[num_users, num_items], 1 where a user has an event on an item."""
-        return closed_forms.interactions(self.histories)
+        x = closed_forms.interactions(self.histories)
+        narrow = (x.data, x.indices.astype(np.int32), x.indptr.astype(np.int32))
+        return sparse.csr_array(narrow, shape=x.shape)  # half the memory, and products are faster
 
     @cached_property
     def log_prior(self) -> Floats:

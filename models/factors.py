@@ -29,9 +29,9 @@ class IALS:
 
     name: ClassVar[str] = "iALS"
     factors: Annotated[int, Range(16, 256, log=True, whole=True)] = 64
-    regularization: Annotated[float, Range(0.3, 300, log=True)] = 10.0
-    alpha: Annotated[float, Range(1, 100, log=True)] = 10.0
-    prior: PriorWeight = 0.02
+    regularization: Annotated[float, Range(1, 1000, log=True)] = 100.0
+    alpha: Annotated[float, Range(1, 200, log=True)] = 40.0
+    prior: PriorWeight = 0.1
     iterations: int = 12
     seed: int = 0
 

@@ -68,9 +68,9 @@ class ItemKNN:
     """
 
     name: ClassVar[str] = "item-kNN"
-    neighbours: Neighbours = 500
-    shrinkage: Annotated[float, Range(0.1, 1000, log=True)] = 20.0
-    prior: PriorWeight = 0.05
+    neighbours: Neighbours = 1000
+    shrinkage: Annotated[float, Range(0.1, 1000, log=True)] = 100.0
+    prior: PriorWeight = 0.02
 
     def unfit(self, data: TrainingData) -> str:
         """See `Method`."""
@@ -97,10 +97,10 @@ class RP3Beta:
     """
 
     name: ClassVar[str] = "RP3beta"
-    alpha: Annotated[float, Range(0.2, 1.6)] = 0.8
-    beta: Annotated[float, Range(0.0, 1.0)] = 0.4
-    neighbours: Neighbours = 500
-    prior: PriorWeight = 0.05
+    alpha: Annotated[float, Range(0.2, 1.6)] = 0.6
+    beta: Annotated[float, Range(0.0, 1.0)] = 0.5
+    neighbours: Neighbours = 1000
+    prior: PriorWeight = 0.15
 
     def unfit(self, data: TrainingData) -> str:
         """See `Method`."""
@@ -124,8 +124,8 @@ class Ease:
     """EASE with the log popularity as prior; Steck, WWW 2019."""
 
     name: ClassVar[str] = "EASE"
-    ridge: Annotated[float, Range(30, 5000, log=True)] = 500.0
-    prior: PriorWeight = 0.05
+    ridge: Annotated[float, Range(30, 20000, log=True)] = 2000.0
+    prior: PriorWeight = 0.06
 
     def unfit(self, data: TrainingData) -> str:
         """See `Method`."""
@@ -172,7 +172,7 @@ class SmoothedBayes:
     name: ClassVar[str] = "naive Bayes"
     smoothing: Annotated[float, Range(3, 1000, log=True)] = 100.0
     length_discount: Annotated[float, Choice((0.0, 0.5))] = 0.5
-    back_off: Annotated[float, Range(0.0, 0.9)] = 0.0
+    back_off: Annotated[float, Range(0.0, 0.9)] = 0.2
     prior: PriorWeight = 0.2
 
     def unfit(self, data: TrainingData) -> str:
@@ -200,24 +200,24 @@ class SmoothedBayes:
 
 @dataclass(frozen=True)
 class Blend:
-    """Prior plus naive Bayes plus EASE plus item-kNN, each as it was tuned by itself.
+    """Prior plus naive Bayes, EASE and a neighbourhood, each as it was tuned by itself.
 
     Attributes:
         bayes: Tuned naive Bayes.
+        near: Tuned item-kNN or RP3beta.
         ease: Tuned EASE, None where the catalogue is too large for it.
-        knn: Tuned item-kNN.
-        ease_share: Of EASE beside naive Bayes.
-        knn_share: Of item-kNN beside the two.
+        near_share: Of the neighbourhood beside naive Bayes.
+        ease_share: Of EASE beside the two.
         prior: Weight of the log popularity.
     """
 
-    name: ClassVar[str] = "blend"
+    name: ClassVar[str] = "blend of closed forms"
     bayes: SmoothedBayes
+    near: ItemKNN | RP3Beta
     ease: Ease | None
-    knn: ItemKNN
-    ease_share: Annotated[float, Range(0.0, 1.0)] = 0.5
-    knn_share: Annotated[float, Range(0.0, 1.0)] = 0.0
-    prior: PriorWeight = 0.1
+    near_share: Annotated[float, Range(0.0, 1.0)] = 0.3
+    ease_share: Annotated[float, Range(0.0, 1.0)] = 0.3
+    prior: PriorWeight = 0.15
 
     def unfit(self, data: TrainingData) -> str:
         """See `Method`."""
@@ -225,13 +225,13 @@ class Blend:
 
     def fit(self, data: TrainingData) -> Ranker:
         """See `Method`."""
-        share = self.ease_share if self.ease else 0.0
+        ease_share = self.ease_share if self.ease else 0.0
         parts: list[tuple[float, EdgeMethod]] = [
-            ((1 - share) * (1 - self.knn_share), self.bayes),
-            (self.knn_share, self.knn),
+            ((1 - self.near_share) * (1 - ease_share), self.bayes),
+            (self.near_share * (1 - ease_share), self.near),
         ]
         if self.ease:
-            parts.append((share * (1 - self.knn_share), self.ease))
+            parts.append((ease_share, self.ease))
         # The parts stay as they are while the weights are tuned: each is learned once.
         channels = tuple(
             (weight, data.once(method, partial(method.channel, data))) for weight, method in parts

@@ -24,6 +24,28 @@ _SPREAD = (0.25, 0.05)
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What every method gets alike.
+
+    Attributes:
+        trials: How many options are tried.
+        k: Length of the ranked lists by which they are judged.
+        seed: Of the search.
+
+    Raises:
+        ValueError: If trials or k is less than 1.
+    """
+
+    trials: int = 5
+    k: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.trials < 1 or self.k < 1:
+            raise ValueError(f"tuning needs at least one trial and lists of one item, got {self}")
+
+
+@dataclass(frozen=True)
 class Tuned(Generic[M]):
     """The best options found.
 
@@ -42,48 +64,42 @@ class Tuned(Generic[M]):
     seconds: float
 
 
-def tune(start: M, data: TrainingData, cases: KShotCases, trials: int, seed: int = 0) -> Tuned[M]:
+def tune(start: M, data: TrainingData, cases: KShotCases, budget: Budget) -> Tuned[M]:
     """Search a method's options.
 
     Args:
-        start: Default options; fields without a range stay as they are.
+        start: Default options; fields without a range stay as they are. A method without any
+            range is tried once.
         data: Training users.
         cases: Validation users.
-        trials: How many options to try, the defaults among them. A method without any range is
-            tried once.
-        seed: Of the search.
-
-    Raises:
-        ValueError: If trials is less than 1.
+        budget: How many options to try, the defaults among them, and how they are judged.
     """
-    if trials < 1:
-        raise ValueError(f"tuning needs at least one trial, got {trials}")
     began = time.perf_counter()
     fixed = cases.without_all()
-    points = _Points(point_of(start), trials, seed)
-    trials = trials if len(points.default) else 1
-    best, best_point = _try(start, data, fixed), points.default
+    points = _Points(point_of(start), budget)
+    trials = budget.trials if len(points.default) else 1
+    best, best_point = _try(start, data, fixed, budget.k), points.default
     for trial in range(1, trials):
         point = points.at(trial, best_point)
-        found = _try(options_at(start, point), data, fixed)
+        found = _try(options_at(start, point), data, fixed, budget.k)
         if found.objective > best.objective:
             best, best_point = found, point
     return replace(best, trials=trials, seconds=time.perf_counter() - began)
 
 
-def _try(method: M, data: TrainingData, cases: KShotCases) -> Tuned[M]:
+def _try(method: M, data: TrainingData, cases: KShotCases, k: int) -> Tuned[M]:
     ranker = method.fit(data)
-    return Tuned(method, ranker, evaluate(ranker, cases, data.popularity).objective, 1, 0.0)
+    return Tuned(method, ranker, evaluate(ranker, cases, data.popularity, k).objective, 1, 0.0)
 
 
 class _Points:
     """Where a search looks: the default, then evenly spread points, then near the best."""
 
-    def __init__(self, default: Points, trials: int, seed: int) -> None:
+    def __init__(self, default: Points, budget: Budget) -> None:
         self.default = default
-        self.trials = trials
-        self.rng = np.random.default_rng(seed)
-        self.spread = _sobol(len(default), trials // 2, self.rng)
+        self.trials = budget.trials
+        self.rng = np.random.default_rng(budget.seed)
+        self.spread = _sobol(len(default), budget.trials // 2, self.rng)
 
     def at(self, trial: int, best: Points) -> Points:
         """Where trial number ``trial`` >= 1 looks, with the best point so far."""

@@ -34,8 +34,8 @@ BOUGHT_TOGETHER: list[Method] = [
     SmoothedBayes(),
     SmoothedBayes(length_discount=0.0, smoothing=3.0),
     IALS(factors=2, regularization=2.0),
-    Blend(SmoothedBayes(), Ease(ridge=1.0), ItemKNN(), knn_share=0.3),
-    Blend(SmoothedBayes(), None, ItemKNN()),
+    Blend(SmoothedBayes(), ItemKNN(), Ease(ridge=1.0)),
+    Blend(SmoothedBayes(), RP3Beta(), None),
 ]
 
 
@@ -228,7 +228,7 @@ def test_blend_is_the_weighted_sum_of_its_parts() -> None:
     bayes, ease, knn = SmoothedBayes(prior=1.0), Ease(prior=1.0), ItemKNN(prior=1.0)
     users = users_of([0, 5], [3], num_items=9)
     alone = [method.fit(data).score(users) - data.log_prior for method in (bayes, ease, knn)]
-    scores = Blend(bayes, ease, knn, ease_share=0.25, knn_share=0.2, prior=0.3).fit(data)
+    scores = Blend(bayes, knn, ease, near_share=0.25, ease_share=0.2, prior=0.3).fit(data)
     expected = 0.3 * data.log_prior + 0.6 * alone[0] + 0.2 * alone[1] + 0.2 * alone[2]
     np.testing.assert_allclose(scores.score(users), expected, rtol=1e-4, atol=1e-5)
 
