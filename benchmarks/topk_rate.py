@@ -63,7 +63,7 @@ def build_bundle(num_items: int, rng: np.random.Generator) -> Bundle:
         b=normal(num_items),
         v=normal(num_items, DIM),
         c=normal(11, DIM),
-        s=normal(11),
+        s=normal(11, DIM),
         kind=np.zeros(len(schema.kind), np.float32),
         recency=np.zeros(1, np.float32),
         profile=normal(0, DIM),

@@ -178,12 +178,19 @@ class Histories:
         Returns:
             All events before the first one on the (k + 1)-th distinct item.
         """
+        return self.where(self._within(k))
+
+    def later(self, k: int | Ints) -> Histories:
+        """The events that `first` leaves out, those on items touched before among them."""
+        return self.where(~self._within(k))
+
+    def _within(self, k: int | Ints) -> Bools:
         touches = self.touches()
         ends = np.full(len(self), k, np.int64) if isinstance(k, int) else k
         beyond = ends < np.diff(touches.offsets)
         stops = self.offsets[1:].copy()
         stops[beyond] = touches.events[touches.offsets[:-1][beyond] + ends[beyond]]
-        return self.where(np.arange(len(self.targets)) < stops[self.users])
+        return np.arange(len(self.targets)) < stops[self.users]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     score(j) = eta log p_j + k^-.5 sum_i a_i (S_ij + g(c_i, c_j) + repeat [i = j])
              + beta sum_f P_fj + theta t_j . mean_i(t_i) + gamma (u . w_j + b_j)
-    u        = c_k + profile vectors + W_text text(user) + s_k k^-.5 sum_i a_i v_i
+    u        = c_k + profile vectors + W_text text(user) + s_k * k^-.5 sum_i a_i v_i
     a_i      = weight_i exp(recency_i + kind_i)
 
 The sums run over the given targets i, items and categories alike; k is their number, and c and s
@@ -90,7 +90,7 @@ class Bundle:
         b: float32[n], item biases.
         v: float32[n + m, d], input vectors of items, then of categories.
         c: float32[K, d], the user vector before any edge, by min(k, K - 1).
-        s: float32[K], the weight of the edges, by min(k, K - 1).
+        s: float32[K, d], the weights of the edges, by min(k, K - 1).
         kind: float32[num_kinds], log weight of each kind.
         recency: float32[R], log weight by min(recency rank, R - 1).
         profile: float32[f, d], vectors of profile values.
@@ -142,7 +142,7 @@ class Bundle:
             "b": (n,),
             "v": (n + m, d),
             "c": (steps, d),
-            "s": (steps,),
+            "s": (steps, d),
             "kind": (len(self.schema.kind),),
             "recency": self.recency.shape[:1],
             "profile": (f, d),

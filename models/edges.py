@@ -88,12 +88,19 @@ def lookup(matrix: sparse.csr_array, where: sparse.csr_array) -> npt.NDArray[np.
     return np.where(stored[at] == wanted, matrix.data[at], 0.0)
 
 
-def prune(matrix: sparse.csr_array, most: int) -> sparse.csr_array:
-    """Keep the strongest ``most`` entries of each row; of equals, the lower column."""
+def prune(matrix: sparse.csr_array, most: int, by_size: bool = False) -> sparse.csr_array:
+    """Keep the strongest ``most`` entries of each row; of equals, the lower column.
+
+    Args:
+        matrix: Any sparse matrix.
+        most: Entries to keep of a row.
+        by_size: Whether a strongly negative entry is strong too.
+    """
     matrix = sparse.csr_array(matrix)
     matrix.sort_indices()
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, rows))
+    strength = np.abs(matrix.data) if by_size else matrix.data
+    order = np.lexsort((matrix.indices, -strength, rows))
     place = np.arange(matrix.nnz) - matrix.indptr[:-1][rows]
     kept = np.sort(order[place < most])
     counts = np.bincount(rows[kept], minlength=matrix.shape[0])

@@ -192,7 +192,7 @@ class Scorer:
     def _embed_edges(self, given: Given) -> Floats:
         """float32[num_users, d], the part of u that the edges bring."""
         sums = _weighted_sums(self.bundle.v, given.offsets, given.targets, self.edge_weights(given))
-        return self.bundle.s[self._steps(given)][:, None] * sums
+        return self.bundle.s[self._steps(given)] * sums
 
     def _products(self, u: Floats, given: Given) -> Floats:
         """float32[num_users, n]: the dense terms, net and text."""
@@ -224,9 +224,8 @@ class Scorer:
         """float32[k, n]: what each given edge adds to each of ``items``."""
         b, weights = self.bundle, self.edge_weights(given)
         each = np.arange(len(given.targets))
-        reach = b.s[self._steps(given)[0]] * weights
-        inputs, outputs = b.v[given.targets][:, None, :], self._net * b.w[items]
-        parts = reach[:, None] * np.vecdot(inputs, outputs)
+        inputs = b.s[self._steps(given)[0]] * b.v[given.targets]
+        parts = weights[:, None] * np.vecdot(inputs[:, None, :], self._net * b.w[items])
         for terms in self._item_terms(each, given.targets, weights):
             _add(parts, *_only(items, *terms))
         if b.coefficients.category:

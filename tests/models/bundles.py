@@ -56,7 +56,7 @@ def random_bundle(num_items: int = 30, num_categories: int = 6, seed: int = 0) -
         b=normal(num_items),
         v=normal(num_items + num_categories, dim),
         c=normal(11, dim),
-        s=normal(11),
+        s=normal(11, dim),
         kind=normal(len(schema.kind)),
         recency=normal(5),
         profile=normal(2, dim),

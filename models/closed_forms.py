@@ -1,0 +1,195 @@
+"""Closed forms: what counts alone say of items, without learning.
+
+Every function takes X, the binary matrix of users and the distinct items of their speaking events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import linalg, sparse
+
+from firstedge.graph.histories import Histories
+from firstedge.models.edges import Edges
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class NaiveBayes:
+    """Options of the smoothed naive Bayes edges.
+
+    Attributes:
+        smoothing: s, how many users' worth of doubt each item starts with.
+        length_discount: rho, a user of n items counts n^-rho.
+        back_off: b, how far an item without counts leans on those of its category, 0 to < 1.
+    """
+
+    smoothing: float = 100.0
+    length_discount: float = 0.5
+    back_off: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.smoothing > 0 and self.length_discount >= 0 and 0 <= self.back_off < 1):
+            raise ValueError(f"smoothing > 0, length_discount >= 0, 0 <= back_off < 1: {self}")
+
+
+def interactions(histories: Histories) -> sparse.csr_array:
+    """float32[num_users, num_items]: X, 1 where a user has an event on an item."""
+    touches = histories.touches()
+    ones = np.ones(len(touches.items), np.float32)
+    shape = (len(histories), histories.num_items)
+    x = sparse.csr_array((ones, touches.items, touches.offsets), shape=shape)
+    x.sort_indices()
+    return x
+
+
+def log_prior(x: sparse.csr_array) -> Floats:
+    """float32[num_items]: log p_j, p_j = (n_j + 1) / (N + items)."""
+    counts = np.asarray(x.sum(0), np.float64)
+    return np.log((counts + 1) / (counts.sum() + len(counts))).astype(np.float32)
+
+
+def cooccurrence(x: sparse.csr_array, length_discount: float = 0.0) -> sparse.csr_array:
+    """float32[num_items, num_items]: C = X^T D X without its diagonal, D = length^-rho."""
+    lengths = np.maximum(np.diff(x.indptr), 1).astype(np.float32)
+    weighted = x.multiply((lengths**-length_discount)[:, None])
+    c = sparse.csr_array(x.T @ sparse.csr_array(weighted), dtype=np.float32)
+    c.setdiag(0)
+    c.eliminate_zeros()
+    c.sort_indices()
+    return c
+
+
+def naive_bayes(
+    c: sparse.csr_array, options: NaiveBayes, primary: Ints, num_categories: int
+) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Naive Bayes edges R and category lifts log g.
+
+    With q the item shares of C and g(c, c') = (1 - b) + b P(c'|c) / q(c') over primary categories,
+    R_ij = log(1 + C_ij / (s q_j g(c_i, c_j))). An item without a category is unrelated to all.
+
+    Args:
+        c: Co-occurrences, float32[n, n].
+        options: Smoothing, discount and back-off.
+        primary: int64[n], each item's category, -1 for none.
+        num_categories: How many categories there are.
+
+    Returns:
+        R float32[n, n], and log(g / (1 - b)) float32[m, m], both sparse and not negative.
+    """
+    rows = np.repeat(np.arange(c.shape[0]), np.diff(c.indptr))
+    share = np.asarray(c.sum(0), np.float64)
+    share = (share + 1e-9) / (share.sum() + 1e-9 * len(share))
+    expected = options.smoothing * share[c.indices]
+    lifts = sparse.csr_array((num_categories, num_categories), dtype=np.float32)
+    if options.back_off > 0 and num_categories:
+        relative = _category_ratio(c, share, primary, num_categories)
+        relative.data *= options.back_off / (1 - options.back_off)
+        lifts = relative.copy()
+        lifts.data = np.log1p(lifts.data).astype(np.float32)
+        expected *= (1 - options.back_off) * (1 + _between(relative, primary, rows, c.indices))
+    r = sparse.csr_array(
+        (np.log1p(c.data / expected).astype(np.float32), c.indices, c.indptr), shape=c.shape
+    )
+    return r, lifts
+
+
+def ease(x: sparse.csr_array, ridge: float) -> Floats:
+    """EASE, float32[n, n]: B = -P / diag(P), P = (X^T X + ridge I)^-1, diagonal zero.
+
+    Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019. Dense: for catalogues of
+    up to some 20,000 items.
+    """
+    gram = np.asfortranarray((x.T @ x).toarray(), np.float32)
+    gram[np.diag_indices_from(gram)] += ridge
+    factor, _ = linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
+    inverse, info = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
+    if info:
+        raise ArithmeticError(f"the Gram matrix is singular at ridge {ridge}: take a larger one")
+    inverse = np.tril(inverse)
+    inverse += np.tril(inverse, -1).T
+    b: Floats = -inverse / np.diag(inverse)
+    np.fill_diagonal(b, 0)
+    return b
+
+
+def rp3(x: sparse.csr_array, popularity_penalty: float, most: int) -> sparse.csr_array:
+    """RP3beta, float32[n, n]: three-step walks item-user-item over popularity^beta, pruned.
+
+    Paudel et al., Updatable, Accurate, Diverse, and Scalable Recommendations for Interactive
+    Applications, TiiS 2016.
+    """
+    from firstedge.models.edges import prune
+
+    lengths = np.maximum(np.diff(x.indptr), 1).astype(np.float32)
+    counts = np.maximum(np.asarray(x.sum(0), np.float32), 1)
+    walk = sparse.csr_array(x.multiply(1 / lengths[:, None]))
+    p = sparse.csr_array((x.T @ walk).multiply(1 / counts[:, None]))
+    p = sparse.csr_array(p.multiply(counts[None, :] ** -popularity_penalty), dtype=np.float32)
+    p.setdiag(0)
+    p.eliminate_zeros()
+    return prune(p, most)
+
+
+def profile_lifts(
+    x: sparse.csr_array, profiles: sparse.csr_array, smoothing: float
+) -> sparse.csr_array:
+    """float32[f, n]: P_fj = log(1 + C_fj / (s p_j)), the smoothed log-lift of item j in profile f.
+
+    The constant of f that a full log-lift has beside this is dropped: it changes no ranking.
+
+    Args:
+        x: float32[num_users, n].
+        profiles: float32[num_users, f], 1 where a user has a profile value.
+        smoothing: s, events of doubt.
+    """
+    c = sparse.csr_array(profiles.T @ x, dtype=np.float32)
+    p = np.exp(log_prior(x))
+    c.data = np.log1p(c.data / (smoothing * p[c.indices])).astype(np.float32)
+    return c
+
+
+def category_counts(c: sparse.csr_array, primary: Ints, num_categories: int) -> sparse.csr_array:
+    """[m, m]: co-occurrences of items summed by their primary categories."""
+    z = _membership(primary, num_categories)
+    return sparse.csr_array(z.T @ c @ z)
+
+
+def _membership(primary: Ints, num_categories: int) -> sparse.csr_array:
+    rows = np.flatnonzero(primary >= 0)
+    ones = np.ones(len(rows), np.float32)
+    shape = (len(primary), num_categories)
+    return sparse.csr_array((ones, (rows, primary[rows])), shape=shape)
+
+
+def _category_ratio(
+    c: sparse.csr_array, share: npt.NDArray[np.float64], primary: Ints, num_categories: int
+) -> sparse.csr_array:
+    """[m, m]: P(c'|c) / q(c')."""
+    counts = sparse.csr_array(category_counts(c, primary, num_categories), dtype=np.float64)
+    totals = np.asarray(counts.sum(1))
+    shares = np.bincount(primary[primary >= 0], share[primary >= 0], num_categories)
+    rows = np.repeat(np.arange(num_categories), np.diff(counts.indptr))
+    counts.data /= totals[rows] * shares[counts.indices]
+    return counts
+
+
+def _between(
+    relative: sparse.csr_array, primary: Ints, rows: Ints, columns: Ints
+) -> npt.NDArray[np.float64]:
+    """Values of an [m, m] matrix at the categories of item pairs; 0 where one has none."""
+    source, target = primary[rows], primary[columns]
+    known = (source >= 0) & (target >= 0)
+    values = np.zeros(len(rows))
+    dense = relative.toarray() if relative.shape[0] <= 4096 else relative
+    values[known] = np.asarray(dense[source[known], target[known]]).ravel()
+    return values
+
+
+def with_counts(matrix: sparse.csr_array, x: sparse.csr_array) -> Edges:
+    """Edges with the number of users who have both ends."""
+    return Edges.of(matrix, cooccurrence(x))

@@ -1,0 +1,236 @@
+"""Fitting the net: truncated histories, full softmax, averaged weights, early stopping."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm.auto import tqdm
+
+from firstedge.graph.histories import Given, ranges
+from firstedge.models.item_encoder import ItemGraph
+from firstedge.models.net import Net, UserTensors
+from firstedge.models.scorer import UserBatch
+from firstedge.models.truncation import Examples, Truncator
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How the net is trained.
+
+    Attributes:
+        epochs: Passes over the users, at most.
+        patience: Passes without a better validation figure before stopping; the best is kept.
+        batch_users: Users a step.
+        learning_rate: Peak of the one-cycle schedule (the item bias gets a tenth).
+        weight_decay: On tables.
+        average: Decay of the exponential moving average of weights, a step.
+        heavy_user: Targets at which a user starts to count for more than one.
+        seed: Of everything random.
+        device: "cpu", "cuda", ...; None takes a GPU where there is one.
+    """
+
+    epochs: int = 20
+    patience: int = 5
+    batch_users: int = 256
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    average: float = 0.97
+    heavy_user: int = 20
+    seed: int = 0
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_users < 1 or self.patience < 1:
+            raise ValueError(f"epochs, batch_users and patience are at least 1, got {self}")
+        if not (0 <= self.average < 1 and self.learning_rate > 0 and self.weight_decay >= 0):
+            raise ValueError(f"0 <= average < 1, learning_rate > 0, weight_decay >= 0, got {self}")
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device as torch names it."""
+        return torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted net and how it got there.
+
+    Attributes:
+        net: The best net seen, on the CPU, in evaluation mode.
+        validation: Validation figure after each epoch.
+    """
+
+    net: Net
+    validation: tuple[float, ...]
+
+
+def fit(
+    net: Net,
+    graph: ItemGraph,
+    truncator: Truncator,
+    known: UserBatch,
+    log_prior: Floats,
+    validate: Callable[[Net], float],
+    options: FitOptions,
+) -> Fitted:
+    """Train a net.
+
+    Args:
+        net: Trained in place; take the one that is returned.
+        graph: The item graph.
+        truncator: Draws the examples.
+        known: Profiles and texts of all users, by row.
+        log_prior: float32[num_items], log p_j.
+        validate: A figure to maximise, called after each epoch with the averaged net.
+        options: How.
+    """
+    device = options.torch_device
+    rng = np.random.default_rng(options.seed)
+    torch.manual_seed(options.seed)
+    net.to(device)
+    graph, prior = graph.to(device), torch.from_numpy(log_prior).to(device)
+    steps = max(1, math.ceil(len(truncator.users) / options.batch_users))
+    optimizer = _optimizer(net, options)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        [group["lr"] for group in optimizer.param_groups],
+        total_steps=options.epochs * steps,
+    )
+    averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(options.average))
+    figures: list[float] = []
+    best: Net = copy.deepcopy(net)
+    progress = tqdm(range(options.epochs), desc="train", unit="epoch", disable=None)
+    for _ in progress:
+        net.train()
+        for users, targets, weights in _batches(truncator.draw(rng), known, options, device):
+            loss = _loss(net, graph, prior, users, targets, weights, device)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            averaged.update_parameters(net)
+        averaged.module.eval()
+        figures.append(validate(averaged.module))
+        progress.set_postfix(validation=f"{figures[-1]:.4f}")
+        if figures[-1] >= max(figures):
+            best = copy.deepcopy(averaged.module)
+        elif len(figures) - 1 - int(np.argmax(figures)) >= options.patience:
+            break
+    progress.close()
+    return Fitted(best.cpu().eval(), tuple(figures))
+
+
+class NetRanker:
+    """Ranks by the net alone, as it trains.
+
+    Args:
+        net: In evaluation mode.
+        graph: The item graph.
+        log_prior: float32[num_items], log p_j.
+        device: Where to compute; the net and the graph are moved there.
+    """
+
+    def __init__(self, net: Net, graph: ItemGraph, log_prior: Floats, device: torch.device) -> None:
+        self.net, self.device = net.to(device), device
+        self.prior = torch.from_numpy(log_prior).to(device)
+        with torch.inference_mode():
+            self.v, self.w = net.items(graph.to(device))
+
+    def score(self, users: UserBatch) -> Floats:
+        """float32[num_users, num_items]."""
+        with torch.inference_mode():
+            batch = user_tensors(users, self.device)
+            u = self.net.embed_users(batch, self.v)
+            scores: Floats = self.net.score(u, self.w, batch, self.prior).float().cpu().numpy()
+            return scores
+
+
+def _optimizer(net: Net, options: FitOptions) -> torch.optim.Optimizer:
+    tables = [net.items.id, net.items.category, net.items.text, net.profile, net.user_text]
+    slow = [net.bias]
+    rest = [p for p in net.parameters() if all(p is not q for q in (*tables, *slow))]
+    rate = options.learning_rate
+    groups = [
+        {"params": tables, "lr": rate, "weight_decay": options.weight_decay},
+        {"params": slow, "lr": rate / 10, "weight_decay": 0.0},
+        {"params": rest, "lr": rate, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups)
+
+
+def _loss(
+    net: Net,
+    graph: ItemGraph,
+    prior: Tensor,
+    users: UserTensors,
+    targets: tuple[Tensor, Tensor],
+    weights: Tensor,
+    device: torch.device,
+) -> Tensor:
+    """Softmax over all trained items, the mean over each user's targets, weighted by user."""
+    rows, items = targets
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        scores = net(users, graph, prior).float()
+    # [n, num_items]: items without an event in training are no answer to learn from
+    scores = scores.masked_fill(~graph.trained, -torch.inf)
+    norm = torch.logsumexp(scores, 1)
+    per_target = norm[rows] - scores[rows, items]
+    counts = torch.bincount(rows, minlength=len(weights)).clamp(min=1)
+    per_user = torch.zeros_like(norm).index_add(0, rows, per_target) / counts
+    return (weights * per_user).sum() / len(weights)
+
+
+def _batches(
+    examples: Examples, known: UserBatch, options: FitOptions, device: torch.device
+) -> Iterator[tuple[UserTensors, tuple[Tensor, Tensor], Tensor]]:
+    for start in range(0, len(examples.users), options.batch_users):
+        stop = min(start + options.batch_users, len(examples.users))
+        at = slice(int(examples.offsets[start]), int(examples.offsets[stop]))
+        counts = np.diff(examples.offsets[start : stop + 1])
+        rows = np.repeat(np.arange(stop - start), counts)
+        weights = np.maximum(1, counts / options.heavy_user).astype(np.float32)
+        batch = UserBatch.of(examples.given).take(start, stop)
+        yield (
+            user_tensors(with_profiles(batch.given, known, examples.users[start:stop]), device),
+            (_tensor(rows, device), _tensor(examples.items[at], device)),
+            _tensor(weights, device),
+        )
+
+
+def with_profiles(given: Given, known: UserBatch, users: npt.NDArray[np.int64]) -> UserBatch:
+    """The given edges joined with the profiles and texts of these rows of ``known``."""
+    lengths = np.diff(known.profile_offsets)[users]
+    fields = ranges(known.profile_offsets[users], lengths)
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    text = None if known.text is None else known.text[users]
+    return UserBatch(given, offsets, known.profile_rows[fields], text)
+
+
+def user_tensors(users: UserBatch, device: torch.device | str = "cpu") -> UserTensors:
+    """A batch of users on a device."""
+    given = users.given
+    return UserTensors(
+        targets=_tensor(given.targets, device),
+        offsets=_tensor(given.offsets[:-1], device),
+        counts=_tensor(given.counts, device),
+        kinds=_tensor(given.kinds, device),
+        ranks=_tensor(given.ranks, device),
+        weights=_tensor(given.weights, device),
+        profile_rows=_tensor(users.profile_rows, device),
+        profile_offsets=_tensor(users.profile_offsets[:-1], device),
+        text=None if users.text is None else _tensor(users.text, device),
+    )
+
+
+def _tensor(array: npt.NDArray[np.generic], device: torch.device | str) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)

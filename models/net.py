@@ -1,0 +1,125 @@
+"""The net: item encoder, linear user step and the scores of a batch of users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from firstedge.models.item_encoder import ItemEncoder, ItemGraph
+
+
+@dataclass(frozen=True)
+class NetOptions:
+    """Architecture of the net.
+
+    Attributes:
+        dim: Dimensions of user and item vectors; two of them carry popularity.
+        most_edges: Rows of the tables by k, less one: larger k share the last row.
+        ranks: Rows of the recency table: later ranks share the last row.
+        id_dropout: Probability of hiding an item's ID vector at a step.
+        user_dropout: Dropout on the user vector.
+        propagate: Whether items exchange vectors over shared users, one hop.
+    """
+
+    dim: int = 64
+    most_edges: int = 10
+    ranks: int = 10
+    id_dropout: float = 0.1
+    user_dropout: float = 0.3
+    propagate: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dim < 3 or self.most_edges < 1 or self.ranks < 1:
+            raise ValueError(f"dim >= 3, most_edges >= 1, ranks >= 1, got {self}")
+        if not (0 <= self.id_dropout < 1 and 0 <= self.user_dropout < 1):
+            raise ValueError(f"dropouts lie in [0, 1), got {self}")
+
+
+@dataclass(frozen=True)
+class UserTensors:
+    """A batch of users as tensors; ragged parts as flat values and offsets.
+
+    Attributes:
+        targets: int64[m], given targets.
+        offsets: int64[n], where each user's targets start.
+        counts: int64[n], given targets of each user.
+        kinds: int64[m].
+        ranks: int64[m].
+        weights: float32[m].
+        profile_rows: int64[q].
+        profile_offsets: int64[n].
+        text: float32[n, t] or None.
+    """
+
+    targets: Tensor
+    offsets: Tensor
+    counts: Tensor
+    kinds: Tensor
+    ranks: Tensor
+    weights: Tensor
+    profile_rows: Tensor
+    profile_offsets: Tensor
+    text: Tensor | None
+
+
+class Net(nn.Module):
+    """score(j) = u . w_j + b_j + g_k log p_j, u a sum over the user's edges.
+
+    The formula of u is that of `models/bundle.py`; g_k log p_j becomes a dimension of w and c
+    when the net is exported, so that the bundle needs no extra term.
+
+    Args:
+        items: The item encoder, of `options.dim - 2` dimensions.
+        sizes: Numbers of kinds, profile values and user text dimensions.
+        options: The architecture.
+    """
+
+    def __init__(
+        self, items: ItemEncoder, sizes: tuple[int, int, int], options: NetOptions
+    ) -> None:
+        super().__init__()
+        num_kinds, num_profile_values, text_dim = sizes
+        num_items, dim = items.id.shape[0], items.id.shape[1] // 2
+        steps = options.most_edges + 1
+        self.items, self.options = items, options
+        self.bias = nn.Parameter(torch.zeros(num_items))
+        self.c = nn.Parameter(torch.zeros(steps, dim))
+        self.s = nn.Parameter(torch.ones(steps))
+        self.g = nn.Parameter(torch.ones(steps))
+        self.kind = nn.Parameter(torch.zeros(num_kinds))
+        self.recency = nn.Parameter(torch.zeros(options.ranks))
+        self.profile = nn.Parameter(torch.zeros(num_profile_values, dim))
+        self.user_text = nn.Parameter(torch.zeros(text_dim, dim))
+        self.dropout = nn.Dropout(options.user_dropout)
+
+    def embed_users(self, users: UserTensors, v: Tensor) -> Tensor:
+        """u, [n, dim]."""
+        step = users.counts.clamp(max=len(self.s) - 1)
+        rank = users.ranks.clamp(max=len(self.recency) - 1)
+        a = users.weights * torch.exp(self.recency[rank] + self.kind[users.kinds])
+        # [n, dim]: the weighted sum over each user's targets
+        edges = nn.functional.embedding_bag(
+            users.targets, v, users.offsets, mode="sum", per_sample_weights=a
+        )
+        scale = self.s[step] * users.counts.clamp(min=1).float().rsqrt()
+        u = self.c[step] + scale[:, None] * edges
+        if len(users.profile_rows):
+            u = u + nn.functional.embedding_bag(
+                users.profile_rows, self.profile, users.profile_offsets, mode="sum"
+            )
+        if users.text is not None and self.user_text.shape[0]:
+            u = u + users.text @ self.user_text
+        return u
+
+    def forward(self, users: UserTensors, graph: ItemGraph, log_prior: Tensor) -> Tensor:
+        """Scores, [n, num_items]."""
+        v, w = self.items(graph)
+        u = self.dropout(self.embed_users(users, v))
+        return self.score(u, w, users, log_prior)
+
+    def score(self, u: Tensor, w: Tensor, users: UserTensors, log_prior: Tensor) -> Tensor:
+        """Scores [n, num_items] of user vectors u [n, dim] and item vectors w [num_items, dim]."""
+        step = users.counts.clamp(max=len(self.s) - 1)
+        return torch.addmm(self.bias, u, w.T) + self.g[step][:, None] * log_prior

@@ -1,0 +1,56 @@
+"""The weight of a repeat: whether an item given already is a good answer once more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from firstedge.graph.histories import Histories, Touches
+from firstedge.models.fusion import Arena
+from firstedge.models.metrics import Targets
+from firstedge.models.protocol import KShotCases
+from firstedge.models.scorer import Scorer, UserBatch
+
+Floats = npt.NDArray[np.float32]
+
+# Tried in this order; of equals the earlier stays, so that doubt speaks for no effect.
+WEIGHTS = (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0, 4.0, -4.0, 8.0, -8.0)
+
+
+def choose_repeat(
+    scorer: Scorer, histories: Histories, cases: KShotCases, ks: Sequence[int]
+) -> float:
+    """The coefficient `repeat`: mean NDCG with given items as candidates, over validation users.
+
+    Args:
+        scorer: Of a bundle with every other coefficient chosen and `repeat` 0.
+        histories: Speaking events of all validation users.
+        cases: Validation cases, of users `cases.rows` of the histories, one for each of ks.
+        ks: Numbers of given items.
+    """
+    asked = histories.take(cases.rows)
+    some = [(case, k) for case, k in zip(cases.cases, ks, strict=True) if k > 0]
+    if not some:
+        return 0.0
+    again = [replace(case, targets=_targets(asked.later(k).touches())) for case, k in some]
+    arena = Arena(replace(cases, cases=tuple(again)), exclude_given=False)
+    scores = np.concatenate([scorer.score(users) for users in arena.users])
+    repeats = np.concatenate([_given_weights(scorer, users) for users in arena.users])
+    return max(WEIGHTS, key=lambda weight: arena.ndcg(scores + np.float32(weight) * repeats))
+
+
+def _targets(touches: Touches) -> Targets:
+    return Targets(touches.offsets, touches.items)
+
+
+def _given_weights(scorer: Scorer, users: UserBatch) -> Floats:
+    """float32[num_users, num_items], k^-.5 a_i at each given item."""
+    given = users.given
+    weights = np.zeros((len(users), scorer.num_items), np.float32)
+    is_item = given.targets < scorer.num_items
+    rows, columns = given.users[is_item], given.targets[is_item]
+    weights[rows, columns] = scorer.edge_weights(given)[is_item]
+    return weights

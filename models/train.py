@@ -1,0 +1,217 @@
+"""Training: a snapshot of a shop in, a bundle out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from firstedge.loaders.split import Split, split_users
+from scipy import sparse
+
+from firstedge._version import __version__
+from firstedge.graph.errors import DataError
+from firstedge.graph.histories import Given, Histories, kind_weights
+from firstedge.loaders.snapshot import Snapshot
+from firstedge.models.assemble import Draft
+from firstedge.models.baselines import TrainingData
+from firstedge.models.bundle import Bundle
+from firstedge.models.closed_forms import NaiveBayes, naive_bayes, profile_lifts
+from firstedge.models.evidence import EvidenceOptions, choose_evidence
+from firstedge.models.fit import FitOptions, Fitted, NetRanker, fit
+from firstedge.models.fuse import fuse
+from firstedge.models.fusion import Arena
+from firstedge.models.item_encoder import ItemEncoder, ItemGraph
+from firstedge.models.item_graph import build_item_graph, item_features
+from firstedge.models.net import Net, NetOptions
+from firstedge.models.protocol import KS, build_cases, evaluate
+from firstedge.models.repeats import choose_repeat
+from firstedge.models.scorer import Scorer, UserBatch
+from firstedge.models.truncation import Truncation, Truncator
+
+Ints = npt.NDArray[np.int64]
+
+# The naive Bayes edges whose spectrum the net starts from.
+SPECTRUM = NaiveBayes(smoothing=100.0, length_discount=0.5)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Everything that can be set about training; the defaults suit a shop never seen before.
+
+    Attributes:
+        net: Architecture.
+        fit: Optimisation, seed and device.
+        truncation: How training examples are cut.
+        evidence: Closed forms that are tried.
+        edges_per_item: Edges kept of each item in the bundle.
+        profile_smoothing: Events of doubt in the profile lifts.
+        ks: Numbers of given items at which validation users are asked, as far as their histories
+            go.
+        least_users: Validation users with enough items that a k needs to be asked at.
+        most_cells: Scores held in memory for one channel of the fusion; a larger validation set
+            is sampled.
+    """
+
+    net: NetOptions = field(default_factory=NetOptions)
+    fit: FitOptions = field(default_factory=FitOptions)
+    truncation: Truncation = field(default_factory=Truncation)
+    evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
+    edges_per_item: int = 200
+    profile_smoothing: float = 2000.0
+    ks: tuple[int, ...] = KS
+    least_users: int = 50
+    most_cells: int = 24_000_000
+
+
+def train(
+    snapshot: Snapshot, options: TrainOptions | None = None, split: Split | None = None
+) -> Bundle:
+    """Learn a bundle from a snapshot.
+
+    The training users teach; the validation users choose when to stop and every coefficient; the
+    test users of the split, if it has any, are not looked at.
+
+    Args:
+        snapshot: The shop.
+        options: How; see `TrainOptions`.
+        split: Who teaches and who validates; a tenth of the users validates if None.
+
+    Raises:
+        DataError: If there is too little to learn from.
+        LeakageError: If training and validation users overlap.
+    """
+    began = time.perf_counter()
+    options = options or TrainOptions()
+    split = split or split_users(snapshot, seed=options.fit.seed)
+    learner = _Learner(snapshot, split, options)
+    draft, curve = learner.draft()
+    bundle, found = fuse(draft, learner.arena, options.edges_per_item)
+    repeat = choose_repeat(Scorer(bundle), learner.validation, learner.cases, learner.ks)
+    about = {
+        "firstedge": __version__,
+        "fingerprint": snapshot.fingerprint,
+        "users": len(split.train),
+        "validation_users": len(learner.cases.rows),
+        "events": len(learner.data.histories.targets),
+        "seconds": round(time.perf_counter() - began, 1),
+        "options": asdict(options),
+        "bayes": asdict(draft.evidence.bayes),
+        "evidence_ndcg": draft.evidence.notes,
+        "net_ndcg": list(curve),
+        "fused_ndcg": found.objective,
+        "trials": draft.evidence.trials + found.trials,
+    }
+    coefficients = replace(bundle.coefficients, repeat=repeat)
+    return replace(bundle, coefficients=coefficients, about=about)
+
+
+class _Learner:
+    """Training and validation users of a split, and the steps from them to a draft."""
+
+    def __init__(self, snapshot: Snapshot, split: Split, options: TrainOptions) -> None:
+        speaking = snapshot.histories.speaking(snapshot.schema)
+        if split.until is not None:
+            speaking = speaking.where(speaking.times <= split.until)
+        self.snapshot, self.split, self.options = snapshot, split, options
+        self.weights = kind_weights(snapshot.schema)
+        train = speaking.take(split.train)
+        if not len(train.targets):
+            raise DataError("the training users have no event that speaks: import events first")
+        self.data = TrainingData(
+            train, snapshot.primary, len(snapshot.categories), snapshot.item_text
+        )
+        self.ks = feasible_ks(speaking.take(split.validation), options)
+        asked = self._sample(speaking)
+        self.validation = speaking.take(asked)
+        known = known_users(snapshot, asked)
+        self.cases = build_cases(
+            self.validation, self.weights, self.ks, known=known, with_all=False
+        )
+        self.arena = Arena(self.cases)
+
+    def _sample(self, speaking: Histories) -> Ints:
+        """Rows of validation users with enough items, as many as `most_cells` allows."""
+        rows = self.split.validation
+        rows = rows[speaking.take(rows).touches().counts > max(self.ks)]
+        most = self.options.most_cells // (speaking.num_items * len(self.ks))
+        rng = np.random.default_rng(self.options.fit.seed)
+        return np.sort(rng.permutation(rows)[: max(1, most)])
+
+    def draft(self) -> tuple[Draft, tuple[float, ...]]:
+        """Everything but the coefficients, and the net's validation curve."""
+        evidence = choose_evidence(self.data, self.arena, self.options.evidence)
+        graph = self.graph()
+        fitted = self.fit_net(graph)
+        lifts = self.profile_lifts()
+        return Draft(
+            self.snapshot, self.data, fitted.net, graph, evidence, lifts
+        ), fitted.validation
+
+    def graph(self) -> ItemGraph:
+        """The item graph; the ID vectors start from the default naive Bayes edges."""
+        start, _ = naive_bayes(
+            self.data.cooccurrence(SPECTRUM.length_discount), SPECTRUM, self.data.primary, 0
+        )
+        items, categories = self.snapshot.memberships.nonzero()
+        features = item_features(
+            self.snapshot.item_text, np.stack((categories, items)), self.snapshot.parents
+        )
+        net = self.options.net
+        return build_item_graph(self.data.x, start, features, net.dim - 2, self.options.fit.seed)
+
+    def fit_net(self, graph: ItemGraph) -> Fitted:
+        """Train the net, stopping by the validation users."""
+        torch.manual_seed(self.options.fit.seed)
+        net_options = self.options.net
+        known = known_users(self.snapshot, self.split.train)
+        text_dim = 0 if known.text is None else known.text.shape[1]
+        sizes = (len(self.weights), len(self.snapshot.profile_values), text_dim)
+        net = Net(
+            ItemEncoder(graph, net_options.id_dropout, net_options.propagate), sizes, net_options
+        )
+        truncator = Truncator(self.data.histories, self.weights, self.options.truncation)
+        prior = self.data.log_prior
+
+        def validate(net: Net) -> float:
+            ranker = NetRanker(net, graph, prior, self.options.fit.torch_device)
+            return evaluate(ranker, self.cases, self.data.popularity).objective
+
+        return fit(net, graph, truncator, known, prior, validate, self.options.fit)
+
+    def profile_lifts(self) -> sparse.csr_array:
+        """float32[f, n]: how profile values lift items among the training users."""
+        profiles = self.snapshot.profiles[self.split.train]
+        return profile_lifts(self.data.x, profiles, self.options.profile_smoothing)
+
+
+def known_users(snapshot: Snapshot, rows: Ints) -> UserBatch:
+    """Profiles and texts of users (int64[n]), without any event."""
+    profiles = snapshot.profiles[rows]
+    text = snapshot.user_text[rows] if snapshot.user_text.shape[1] else None
+    offsets, values = profiles.indptr.astype(np.int64), profiles.indices.astype(np.int64)
+    return UserBatch(no_edges(len(rows)), offsets, values, text)
+
+
+def no_edges(num_users: int) -> Given:
+    """Given edges of users who have none."""
+    none = np.empty(0, np.int64)
+    return Given(np.zeros(num_users + 1, np.int64), none, none, none, np.empty(0, np.float32))
+
+
+def feasible_ks(histories: Histories, options: TrainOptions) -> tuple[int, ...]:
+    """The largest beginning of `options.ks` for which enough users have enough items.
+
+    Raises:
+        DataError: If not even k = 0 can be asked.
+    """
+    counts = histories.touches().counts
+    for last in range(len(options.ks), 0, -1):
+        enough = int((counts > options.ks[last - 1]).sum())
+        if enough >= options.least_users or (last == 1 and enough):
+            return options.ks[:last]
+    raise DataError(
+        f"none of the {len(histories):,} validation users has an event: import more events"
+    )
