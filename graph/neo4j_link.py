@@ -109,11 +109,9 @@ class Neo4jLink:
         self._driver.close()
 
     def _verify(self) -> None:
-        with self._translated():
-            info = self._driver.get_server_info(database=self.address.database)
-            check_version(info.agent, self.address.url)
-            with self._session(READ_ACCESS) as session:
-                session.run(load("neo4j", "ping", {})).consume()
+        with self._translated(), self._session(READ_ACCESS) as session:
+            summary = session.run(load("neo4j", "ping", {})).consume()
+        check_version(summary.server.agent, self.address.url)
 
     def _session(self, mode: str) -> Session:
         return self._driver.session(

@@ -88,9 +88,9 @@ def _family(given: pa.DataType) -> pa.DataType | None:
 
 def _check_events(columns: dict[str, pa.ChunkedArray], schema: Schema) -> None:
     weights = columns["weight"]
-    finite = pc.fill_null(pc.is_finite(weights), True)
-    if not pc.all(finite).as_py():
-        row = pc.index(finite, False).as_py()
+    wrong = pc.invert(pc.fill_null(pc.is_finite(weights), True))
+    if pc.any(wrong).as_py():
+        row = pc.index(wrong, True).as_py()
         raise DataError(f"events: 'weight' is {weights[row]} in row {row}: it must be a number")
     for kind in pc.unique(columns["kind"]).to_pylist():
         if kind not in schema.kind:
