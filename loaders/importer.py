@@ -9,6 +9,7 @@ import pyarrow as pa
 import xxhash
 
 from firstedge.graph.errors import MappingError
+from firstedge.graph.schema import Schema
 from firstedge.graph.store import GraphStore, TableName
 from firstedge.loaders.columns import ColumnType
 from firstedge.loaders.job import ImportOptions, Job
@@ -133,13 +134,14 @@ def import_events(
     return _import_table(store, "events", rows, options)
 
 
-def fingerprint(mapping: ImportMapping) -> str:
-    """A hash of a mapping and the bytes of its file.
+def fingerprint(mapping: ImportMapping, schema: Schema) -> str:
+    """A hash of a file's bytes and of what decides what they become: mapping and kinds.
 
     Raises:
         MappingError: If the file cannot be read.
     """
-    hasher = xxhash.xxh3_128(mapping.digest.encode())
+    kinds = [f"{name}>{kind.to}" for name, kind in schema.kind.items()]
+    hasher = xxhash.xxh3_128("\n".join([mapping.digest, *kinds]).encode())
     try:
         with mapping.file.open("rb") as file:
             while block := file.read(1 << 20):
@@ -157,7 +159,7 @@ def _import_file(store: GraphStore, mapping: ImportMapping, options: ImportOptio
         mapping,
         options,
         lambda: open_source(mapping),
-        note=f"import/{mapping.name}/{fingerprint(mapping)}",
+        note=f"import/{mapping.name}/{fingerprint(mapping, store.schema)}",
     )
     return job.run()
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -29,9 +29,6 @@ from firstedge.loaders.prepare import DAY_MS, Part, Plan, Sieve, prepare
 from firstedge.loaders.readers import Source
 from firstedge.loaders.rejects import RejectsFile
 from firstedge.loaders.report import FileReport
-
-# Reasons that may be gone when the same file is imported again: it is not skipped then.
-PASSING = ("future time", "unknown kind", "unknown parent", "unknown item", "unknown category")
 
 
 @dataclass(frozen=True)
@@ -103,10 +100,20 @@ class State:
     seconds: float = 0.0
     finished: bool = False
 
-    @property
-    def settled(self) -> bool:
-        """Whether importing the same file again cannot change anything."""
-        return self.finished and not any(reason in self.rejected for reason in PASSING)
+    def settled(self, counts: Mapping[str, int]) -> bool:
+        """Whether importing the same file again cannot change anything.
+
+        A time may no longer be in the future, and what a row refers to may have come.
+
+        Args:
+            counts: The store's, now.
+        """
+        if not self.finished or "future time" in self.rejected:
+            return False
+        waiting = any(reason.startswith("unknown ") for reason in self.rejected)
+        return not waiting or all(
+            counts[name] == self.before[name] + self.new[name] for name in ("items", "categories")
+        )
 
 
 @dataclass(frozen=True)
@@ -158,11 +165,12 @@ class Job:
         """The state of an earlier run as far as it still holds, else a new one."""
         text = self.store.read_note(self.note) if self.note else None
         found = State(**json.loads(text)) if text else None
+        counts = self.store.counts()
         unfinished = found is not None and not found.finished
-        usable = found is not None and (unfinished or found.settled)
+        usable = found is not None and (unfinished or found.settled(counts))
         if found and usable and self.rejects.reaches(found.rejects_size):
             return found
-        state = State(found.before if found and unfinished else self.store.counts())
+        state = State(found.before if found and unfinished else counts)
         state = replace(state, rejects_size=self.rejects.start())
         self._save(state)
         return state

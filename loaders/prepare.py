@@ -150,13 +150,11 @@ def _nodes(
         text = flat(chunk[column.column])
         type_ = column.type or plan.types.get(column.column, "text")
         values = parse_column(text, type_, column.separator)
+        unread = mask_of(text.is_valid()) & mask_of(values.is_null())
         if type_ == "float":
-            sieve.reject(mask_of(pc.is_inf(values)), f"{name} is not a float")
-        sieve.reject(
-            mask_of(text.is_valid()) & mask_of(values.is_null()), f"{name} is not a {type_}"
-        )
-        if type_ == "float":
+            unread |= mask_of(pc.is_inf(values))
             values = pc.if_else(pc.is_nan(values), None, values)
+        sieve.reject(unread, f"{name} is not of type {type_}")
         found[name] = values
     return pa.table(found)
 
