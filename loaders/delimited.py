@@ -156,8 +156,9 @@ def _quotes_are_regular(block: bytes, delimiter: bytes) -> bool:
     edge[list(b'\r\n"' + delimiter)] = True
     before = edge[data[at - 1]] | (at == 0)
     after = edge[data[np.minimum(at + 1, len(data) - 1)]] | (at == len(data) - 1)
-    in_line = np.searchsorted(np.flatnonzero(data == ord("\n")), at)
-    return bool((before | after).all() and (np.bincount(in_line) % 2 == 0).all())
+    up_to_line = np.searchsorted(at, np.flatnonzero(data == ord("\n")))
+    even = len(at) % 2 == 0 and not (up_to_line & 1).any()
+    return bool(even and (before | after).all())
 
 
 @dataclass
