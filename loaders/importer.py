@@ -170,7 +170,9 @@ def _import_table(
     try:
         table = rows if isinstance(rows, pa.Table) else pa.table(rows)
     except (TypeError, ValueError, pa.ArrowInvalid) as error:
-        raise MappingError(f"{name}: not a table: {error}") from None
+        raise MappingError(
+            f"{name}: not a table: {error}; a file is imported by import_files with a mapping"
+        ) from None
     source = table_source(table)
     mapping = _canonical_mapping(name, source.columns, source.types)
     check_columns(source, mapping)
