@@ -56,8 +56,7 @@ class Digest:
             self.add_column(f"{name}[]", array.flatten())
         elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
             self.add_array(f"{name}#", _numbers(pc.binary_length(array)))
-            whole = pa.LargeListArray.from_arrays([0, len(array)], array.cast(pa.large_string()))
-            self._add(name, pc.binary_join(whole, "")[0].as_buffer())
+            self._add(name, _characters(array.cast(pa.large_string())))
         else:
             self.add_array(name, _numbers(array))
 
@@ -73,3 +72,10 @@ def _numbers(array: pa.Array) -> npt.NDArray[np.generic]:
     if numbers.dtype.kind in "iu":
         return numbers.astype(np.int64)
     return numbers.astype(np.float64) if numbers.dtype.kind == "f" else numbers
+
+
+def _characters(texts: pa.LargeStringArray) -> pa.Buffer:
+    """The UTF-8 of all texts, one after the other."""
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    return data.slice(ends[0], ends[-1] - ends[0])
