@@ -80,7 +80,8 @@ class Query:
 
     Args:
         events: What they did, in any order.
-        profile: Values of profile fields, such as ``{"country": "UK"}``; None is unknown.
+        profile: Values of profile fields, such as ``{"country": "UK"}``, or lists of them; None
+            and blank texts are unknown.
         text: What they say of themselves or of what they look for.
 
     Raises:

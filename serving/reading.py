@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from firstedge.graph.errors import BundleError, QueryError
 from firstedge.graph.histories import Events, Given, Histories, kind_weights
+from firstedge.graph.profile import profile_values
 from firstedge.graph.schema import Schema, Target
 from firstedge.graph.text import TextEncoder
 from firstedge.graph.vocabulary import Unknown
@@ -23,7 +24,7 @@ from firstedge.serving.ranking import Unused
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-CLOCK_SKEW_MS = 60 * 60 * 1000  # clocks differ; an event further ahead is a mistake
+AHEAD_MS = 24 * 60 * 60 * 1000  # clocks and zones differ; an event further ahead is a mistake
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class QueryReader:
 
     def _check_times(self, times: Ints) -> None:
         latest = int(times.max(initial=0))
-        if latest > time.time() * 1000 + CLOCK_SKEW_MS:
+        if latest > time.time() * 1000 + AHEAD_MS:
             raise QueryError(
                 f"an event lies in the future ({np.datetime64(latest, 'ms')} UTC): times are "
                 "milliseconds since 1970 UTC or datetimes with a zone"
@@ -147,13 +148,13 @@ class QueryReader:
     def _profiles(self, queries: Sequence[Query], unknown: Unknown) -> tuple[Ints, Ints]:
         """(user, row of the profile value, -1 where unknown) of every value."""
         values = [
-            (user, f"{field}={value}")
+            (user, word)
             for user, query in enumerate(queries)
             for field, value in query.profile.items()
-            if value is not None
+            for word in profile_values(field, value)
         ]
         users = np.fromiter((user for user, _ in values), np.int64, len(values))
-        rows = self._bundle.profile_values.rows([value for _, value in values], unknown)
+        rows = self._bundle.profile_values.rows([word for _, word in values], unknown)
         return users, rows
 
     def _texts(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.float32] | None, Bools]:

@@ -16,7 +16,9 @@ from firstedge.models.scorer import Contributions, Scorer, UserBatch
 
 Ints = npt.NDArray[np.int64]
 
-Path = Literal["again", "together", "category", "similar", "profile", "text", "popular", "others"]
+Path = Literal[
+    "again", "together", "category", "interest", "similar", "profile", "text", "popular", "others"
+]
 _SAID = 2  # reasons in a sentence
 
 
@@ -26,14 +28,16 @@ class Reason:
 
     Attributes:
         path: How the share comes about: the same item ("again"), users who chose both
-            ("together"), a "category" in common, a "similar" text or place in the graph, a value
-            of the user's "profile", their "text", how "popular" the item is with everybody, or
-            all the "others" that are not listed.
+            ("together"), a "category" in common with a given item, an "interest" in a category
+            that the item is in, a "similar" text or place in the graph, a value of the user's
+            "profile", their "text", how "popular" the item is with everybody, or all the "others"
+            that are not listed.
         id: The given item or category, or the profile value; empty where there is none.
         title: A text to show for it.
         share: What it adds to the score; may be negative.
         count: Users behind it: who chose both ("together"), who chose the item ("popular"); or
             how many shares there are in "others".
+        via: The name of the category in common.
     """
 
     path: Path
@@ -41,13 +45,15 @@ class Reason:
     title: str
     share: float
     count: int = 0
+    via: str = ""
 
     def __str__(self) -> str:
         users = f"{self.count:,} user{'' if self.count == 1 else 's'}"
         phrases: Mapping[Path, str] = {
             "again": "you had it before",
             "together": f"chosen together with {self.title} by {users}",
-            "category": f"in a category with {self.title}",
+            "category": f"in {self.via} like {self.title}",
+            "interest": f"in {self.title}",
             "similar": f"similar to {self.title}",
             "profile": f"from your profile {self.title}",
             "text": "from what you wrote",
@@ -162,15 +168,18 @@ class Explainer:
         b, n = self._bundle, self._num_items
         if target >= n:
             row = target - n
-            path: Path = "category" if row in categories else "similar"
+            path: Path = "interest" if row in categories else "similar"
             return Reason(path, b.categories.ids[row], b.table.category_names[row], share)
         id_, title = b.items.ids[target], b.table.titles[target]
         if target == item:
             return Reason("again", id_, title, share)
         if together := self._users_of_both(target, item):
             return Reason("together", id_, title, share, together)
-        same = int(b.table.primary[target]) in categories
-        return Reason("category" if same else "similar", id_, title, share)
+        category = int(b.table.primary[target])
+        if category in categories:
+            via = b.table.category_names[category]
+            return Reason("category", id_, title, share, via=via)
+        return Reason("similar", id_, title, share)
 
     def _users_of_both(self, source: int, target: int) -> int:
         edges = self._bundle.edges

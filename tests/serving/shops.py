@@ -44,7 +44,7 @@ def tiny_bundle(**changes: Any) -> Bundle:
         "b": np.zeros(5, np.float32),
         "v": np.array([[0], [0], [0], [3], [0], [0], [0], [0]], np.float32),
         "c": np.zeros((2, 1), np.float32),
-        "s": np.ones(2, np.float32),
+        "s": np.ones((2, 1), np.float32),
         "kind": np.zeros(len(schema.kind), np.float32),
         "recency": np.log(np.array([1, 0.5], np.float32)),
         "profile": np.zeros((1, 1), np.float32),

@@ -27,7 +27,7 @@ def test_shares_by_hand() -> None:
     assert paths == {
         "rake": ("similar", pytest.approx(0.5 * third * 3), 0),
         "cup": ("together", pytest.approx(0.5 * third * (2 + 0.5)), 7),
-        "kitchen": ("category", pytest.approx(third * 0.5), 0),
+        "kitchen": ("interest", pytest.approx(third * 0.5), 0),
         "": ("popular", pytest.approx(-2), 30),
     }
     assert str(why) == "similar to Rake and chosen together with Cup by 7 users"
@@ -41,7 +41,11 @@ def test_each_path_has_its_words() -> None:
     assert (profile.share, str(profile)) == (0.5, "from your profile country=UK")
     assert str(TINY.explain(Query(), "rake")) == "chosen by 20 users"
     category = by_path(TINY.explain(Query([Event(item="seed")]), "rake"))["category"]
-    assert str(category) == "in a category with Seed"
+    assert (category.via, str(category)) == ("Garden", "in Garden like Seed")
+    interest = by_path(TINY.explain(Query([Event(category="home")]), "cup"))
+    assert list(interest) == ["popular"]  # no lift from home to kitchen, so no share
+    interest = by_path(TINY.explain(Query([Event(category="kitchen")]), "cup"))
+    assert str(interest["interest"]) == "in Kitchen"
     assert str(Reason("popular", "", "", -9.0)) == "new here"
     assert str(Reason("together", "a", "A", 1.0, 1)) == "chosen together with A by 1 user"
 

@@ -1,0 +1,263 @@
+"""Commands that build: init, import, categorize, train, update, coldstart."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from firstedge._version import __version__
+from firstedge.console import answer, import_progress, say, two_columns
+from firstedge.encoders import open_encoder
+from firstedge.graph.errors import MappingError, SettingsError
+from firstedge.graph.store import open_store
+from firstedge.settings import (
+    BUNDLE,
+    CACHE,
+    DEVICE,
+    ENCODER,
+    SCHEMA_FILE,
+    STORE,
+    AsJson,
+    BundlePath,
+    Cache,
+    Device,
+    Encoder,
+    SchemaPath,
+    Seed,
+    StoreUrl,
+    load_schema,
+)
+from firstedge.starter import STARTER
+
+if TYPE_CHECKING:
+    from firstedge.graph.text import TextEncoder
+    from firstedge.loaders.mapping import ImportMapping
+    from firstedge.loaders.snapshot import Snapshot
+    from firstedge.models.bundle import Bundle
+    from firstedge.models.train import TrainOptions
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = SCHEMA_FILE,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a commented Schema file to begin with.
+
+    Example: firstedge init
+    """
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(STARTER)
+    except FileExistsError:
+        raise SettingsError(f"{path} is there already: edit it, or pass --force") from None
+    except OSError as error:
+        raise SettingsError(f"cannot write {path}: {error.strerror}") from None
+    line = f"{escape(str(path))} is written: name your files there, then `firstedge import`"
+    answer({"path": str(path)}, line, as_json)
+
+
+def import_(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Imports of the Schema file, NAME or NAME=FILE; all of them if none."),
+    ] = None,
+    schema: SchemaPath = None,
+    store: StoreUrl = STORE,
+    rejects: Annotated[
+        Path, typer.Option(envvar="FIRSTEDGE_REJECTS", help="A folder for rejected rows.")
+    ] = Path("rejects"),
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 if a row was rejected.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import the files that the Schema file names into the store.
+
+    A file that was imported before is skipped; an import that was cut off goes on where it was.
+
+    Example: firstedge import orders=2026-06.csv --store shop.lbug
+    """
+    from firstedge.loaders.importer import import_files
+    from firstedge.loaders.job import ImportOptions
+    from firstedge.loaders.mapping import load_mappings
+    from firstedge.loaders.report import render_report
+
+    if schema is None:
+        raise MappingError(
+            f"no {SCHEMA_FILE} here says what to import: `firstedge init` writes one"
+        )
+    mappings = _chosen(load_mappings(schema), names or (), schema)
+    with open_store(store, load_schema(schema)) as opened, import_progress(as_json) as progress:
+        options = ImportOptions(rejects=rejects, progress=progress)
+        report = import_files(opened, mappings, options)
+    answer(report.as_dict(), render_report(report), as_json)
+    if strict and report.rejected:
+        raise typer.Exit(3)
+
+
+def _chosen(
+    mappings: tuple[ImportMapping, ...], names: tuple[str, ...] | list[str], schema: Path
+) -> tuple[ImportMapping, ...]:
+    by_name = {mapping.name: mapping for mapping in mappings}
+    if not by_name:
+        raise MappingError(f"{schema} has no [[import]] table, so there is nothing to import")
+    chosen = []
+    for text in names:
+        name, _, file = text.partition("=")
+        if name not in by_name:
+            raise MappingError(f"{schema} has no import {name!r}, only {', '.join(by_name)}")
+        mapping = by_name[name]
+        chosen.append(mapping.model_copy(update={"path": Path(file)}) if file else mapping)
+    return tuple(chosen) or mappings
+
+
+def categorize(
+    schema: SchemaPath = None,
+    store: StoreUrl = STORE,
+    encoder: Encoder = ENCODER,
+    cache: Cache = CACHE,
+    device: Device = DEVICE,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Derive a tree of categories from the items' texts, for a catalogue without one.
+
+    Example: firstedge categorize --store shop.lbug
+    """
+    from firstedge.loaders.categorize import categorize as derive
+
+    reader = _reader(encoder, cache, device)
+    with open_store(store, load_schema(schema)) as opened:
+        found = derive(opened, reader, seed=seed)
+    answer(asdict(found), two_columns(asdict(found).items()), as_json)
+
+
+def train(
+    schema: SchemaPath = None,
+    store: StoreUrl = STORE,
+    bundle: BundlePath = BUNDLE,
+    encoder: Encoder = ENCODER,
+    cache: Cache = CACHE,
+    device: Device = DEVICE,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Learn a model from a store.
+
+    The version that was at --bundle before stays beside it.
+
+    Example: firstedge train --store shop.lbug --bundle bundle
+    """
+    from firstedge.models.train import train as learn
+
+    snapshot = _read(store, schema, open_encoder(encoder, cache, device))
+    _save(learn(snapshot, _options(seed, device)), bundle, as_json)
+
+
+def update(
+    schema: SchemaPath = None,
+    store: StoreUrl = STORE,
+    bundle: BundlePath = BUNDLE,
+    encoder: Encoder = ENCODER,
+    cache: Cache = CACHE,
+    device: Device = DEVICE,
+    as_json: AsJson = False,
+) -> None:
+    """Refresh popularity, edges and new items from the store, without training again.
+
+    Example: firstedge update --store shop.lbug --bundle bundle
+    """
+    from firstedge.models.bundle_file import encoder_folder, load_bundle
+    from firstedge.models.update import update_bundle
+
+    trained = load_bundle(bundle)
+    name = str(encoder_folder(bundle) or encoder) if trained.encoder else "none"
+    snapshot = _read(store, schema, open_encoder(name, cache, device))
+    _save(update_bundle(trained, snapshot), bundle, as_json)
+
+
+def coldstart(
+    schema: SchemaPath = None,
+    store: StoreUrl = STORE,
+    encoder: Encoder = ENCODER,
+    cache: Cache = CACHE,
+    device: Device = DEVICE,
+    seed: Seed = 0,
+    folds: Annotated[int, typer.Option(min=1, max=10, help="Folds of users to ask.")] = 1,
+    trials: Annotated[int, typer.Option(min=1, help="Settings tried of each method.")] = 5,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the curves: .png, .svg, .pdf.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Report how good the first answers to new users of this shop are, against the baselines.
+
+    Example: firstedge coldstart --store shop.lbug --markdown coldstart.md --plot coldstart.png
+    """
+    from firstedge.models import coldstart as report
+    from firstedge.models import coldstart_view as view
+    from firstedge.models.result_cache import ResultCache
+    from firstedge.models.train import train as learn
+    from firstedge.models.tuning import Budget
+
+    options = _options(seed, device)
+    ours = report.Contender(
+        lambda snapshot, split: learn(snapshot, options, split), f"{__version__} {options!r}"
+    )
+    found = report.coldstart_report(
+        _read(store, schema, open_encoder(encoder, cache, device)),
+        ours,
+        report.ColdStartOptions(folds=folds, budget=Budget(trials=trials, seed=seed)),
+        ResultCache(cache / "coldstart"),
+        say,
+    )
+    if markdown:
+        _write_text(markdown, view.markdown(found))
+    if plot:
+        view.plot(found, plot)
+    answer(found.as_dict(), view.renderable(found), as_json)
+
+
+def _reader(encoder: str, cache: Path, device: str) -> TextEncoder:
+    found = open_encoder(encoder, cache, device)
+    if found is None:
+        raise SettingsError("categories come from texts: pass an --encoder other than none")
+    return found
+
+
+def _read(store: str, schema: Path | None, encoder: TextEncoder | None) -> Snapshot:
+    from firstedge.loaders.snapshot import read_snapshot
+
+    with open_store(store, load_schema(schema), read_only=True) as opened:
+        opened.check()
+        snapshot = read_snapshot(opened, encoder=encoder)
+    say(repr(snapshot))
+    for reason, count in snapshot.skipped.items():
+        say(f"skipped: {count:,} x {reason}")
+    return snapshot
+
+
+def _options(seed: int, device: str) -> TrainOptions:
+    from firstedge.models.fit import FitOptions
+    from firstedge.models.train import TrainOptions
+
+    return TrainOptions(fit=FitOptions(seed=seed, device=None if device == "auto" else device))
+
+
+def _save(trained: Bundle, path: Path, as_json: bool) -> None:
+    from firstedge.models.bundle_file import save_bundle
+
+    version = save_bundle(trained, path)
+    data = {"path": str(path), "version": version, "about": dict(trained.about)}
+    answer(data, f"{escape(repr(trained))} in {escape(str(path))}, version {version}", as_json)
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise SettingsError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,41 @@
+"""Vectors by id in a Parquet file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from firstedge.graph.errors import SettingsError
+
+_ROWS = 65_536  # of a row group
+
+
+def write_vectors(path: str | Path, ids: Sequence[str], vectors: npt.NDArray[np.float32]) -> None:
+    """Write columns ``id`` (string) and ``vector`` (float32, a list of fixed size), atomically.
+
+    Args:
+        path: The file; one that is there is replaced once the new one is complete.
+        ids: n ids.
+        vectors: float32[n, d].
+
+    Raises:
+        SettingsError: If it cannot be written.
+    """
+    path = Path(path)
+    staged = path.with_name(f".{path.name}-{os.getpid()}")
+    flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+    column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+    table = pa.table({"id": pa.array(ids, pa.string()), "vector": column})
+    try:
+        pq.write_table(table, staged, row_group_size=_ROWS)
+        os.replace(staged, path)
+    except OSError as error:
+        raise SettingsError(f"cannot write {path}: {error}") from None
+    finally:
+        staged.unlink(missing_ok=True)
