@@ -143,12 +143,20 @@ class Neo4jServer:
         home: The folder for data, configuration, log and password; made if missing.
         version: A version of Neo4j, 5.26.x or 2026.x.
         tls: A folder with ``private.key`` and ``public.crt``: the server then speaks TLS only.
+        java_options: Further options of the ``java`` command, after our own.
     """
 
-    def __init__(self, home: Path, version: str = LTS, tls: Path | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        version: str = LTS,
+        tls: Path | None = None,
+        java_options: tuple[str, ...] = (),
+    ) -> None:
         self.home = home.absolute()
         self.release = Release.of(version)
         self.tls = tls
+        self.java_options = java_options
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -178,8 +186,9 @@ class Neo4jServer:
         self._configure()
         command = [str(java), "-Xms512m", "-Xmx512m", "-XX:+UseG1GC"]
         command += [f"--add-opens=java.base/{p}=ALL-UNNAMED" for p in ("java.nio", "java.io")]
-        command += ["--add-opens=java.base/sun.nio.ch=ALL-UNNAMED", "-cp", f"{jars}/*"]
-        command += [self.release.main, f"--home-dir={self.home}", f"--config-dir={self.home}/conf"]
+        command += ["--add-opens=java.base/sun.nio.ch=ALL-UNNAMED", *self.java_options]
+        command += ["-cp", f"{jars}/*", self.release.main]
+        command += [f"--home-dir={self.home}", f"--config-dir={self.home}/conf"]
         with (self.home / "server.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own arguments
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True

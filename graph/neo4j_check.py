@@ -46,9 +46,10 @@ def check_schema(tx: ManagedTransaction, schema: Schema) -> None:
         SchemaError: With the label, type or property that is missing and the nearest one.
     """
     look = _Look(tx)
-    labels = set(look.names("list_labels")) - {NOTE_LABEL}
-    if not labels:
+    notes = look.count("count_nodes", {"label": NOTE_LABEL})
+    if look.count("count_all", {}) == notes:
         return
+    labels = set(look.names("list_labels")) - {NOTE_LABEL}
     nodes: list[tuple[str, str, str, tuple[str, ...]]] = [
         ("user", schema.user.label, schema.user.key, schema.user.fields),
         ("item", schema.item.label, schema.item.key, schema.item.fields),

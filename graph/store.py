@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
@@ -27,7 +28,12 @@ COLUMNS: dict[TableName, pa.Schema] = {
     "users": pa.schema([("id", pa.string())]),
     "items": pa.schema([("id", pa.string())]),
     "categories": pa.schema(
-        [("id", pa.string()), ("name", pa.string()), ("parent", pa.string()), ("derived", pa.bool_())]
+        [
+            ("id", pa.string()),
+            ("name", pa.string()),
+            ("parent", pa.string()),
+            ("derived", pa.bool_()),
+        ]
     ),
     "item_categories": pa.schema([("item", pa.string()), ("category", pa.string())]),
     "events": pa.schema(
@@ -136,7 +142,13 @@ class GraphStore(Protocol):
     ) -> None: ...
 
 
-def open_store(url: str, schema: Schema | None = None, *, read_only: bool = False) -> GraphStore:
+def open_store(
+    url: str,
+    schema: Schema | None = None,
+    *,
+    read_only: bool = False,
+    ca: str | Path | None = None,
+) -> GraphStore:
     """Open a store by URL.
 
     Args:
@@ -146,8 +158,11 @@ def open_store(url: str, schema: Schema | None = None, *, read_only: bool = Fals
             ``NEO4J_USERNAME`` and ``NEO4J_PASSWORD`` or the file named by ``NEO4J_PASSWORD_FILE``.
         schema: The names in the graph; the default Schema if None.
         read_only: Open the embedded store for reading only: several processes may do that.
+        ca: For ``neo4j+s://`` and ``bolt+s://``, a file of certificates that the server's is held
+            against, in place of the system's.
 
     Raises:
+        SettingsError: If the URL, the CA file or the password file cannot be used.
         StoreUnavailable: If it is missing or cannot be reached.
         StoreLocked: If another process is writing the embedded store.
         StoreAccessDenied: If the credentials are refused.
@@ -156,7 +171,7 @@ def open_store(url: str, schema: Schema | None = None, *, read_only: bool = Fals
     if "://" in url:
         from firstedge.graph.neo4j_store import Neo4jStore
 
-        return Neo4jStore(url, schema)
+        return Neo4jStore(url, schema, ca)
     from firstedge.graph.ladybug_store import LadybugStore
 
     return LadybugStore(url, schema, read_only=read_only)
