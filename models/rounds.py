@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,12 +10,93 @@ import numpy as np
 import numpy.typing as npt
 
 from firstedge.graph.errors import LeakageError
+from firstedge.graph.histories import Given, Histories, kind_weights
+from firstedge.loaders.snapshot import Snapshot
+from firstedge.loaders.split import Split, check_leakage
 from firstedge.models.baselines import TrainingData
 from firstedge.models.bundle import Bundle
-from firstedge.models.protocol import KShotCases
+from firstedge.models.protocol import KShotCases, build_cases
 from firstedge.models.result_cache import digest_arrays
+from firstedge.models.scorer import UserBatch
 
 Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A snapshot's speaking events, dealt out by a split.
+
+    Attributes:
+        snapshot: The shop.
+        split: Who is what.
+        train: Histories of the training users, up to the split's time.
+        validation: Histories of the validation users, up to the split's time.
+        test: Histories of the test users, whole.
+    """
+
+    snapshot: Snapshot
+    split: Split
+    train: Histories
+    validation: Histories
+    test: Histories
+
+
+def hold_out(snapshot: Snapshot, split: Split) -> Held:
+    """Deal out a snapshot's events.
+
+    Events after the split's time are left out before it is decided which events speak: a return
+    that was not yet made takes nothing back.
+
+    Raises:
+        LeakageError: If the training would see a held-out user or a later event.
+    """
+    known = snapshot.histories
+    if split.until is not None:
+        known = known.where(known.times <= split.until)
+    known = known.speaking(snapshot.schema)
+    train, validation = known.take(split.train), known.take(split.validation)
+    check_leakage(split, train, split.train)
+    test = snapshot.histories.take(split.test).speaking(snapshot.schema)
+    return Held(snapshot, split, train, validation, test)
+
+
+def known_users(snapshot: Snapshot, rows: Ints) -> UserBatch:
+    """Profiles and texts of users (int64[n]), without any event."""
+    profiles = snapshot.profiles[rows]
+    none, offsets = np.empty(0, np.int64), np.zeros(len(rows) + 1, np.int64)
+    return UserBatch(
+        Given(offsets, none, none, none, np.empty(0, np.float32)),
+        profiles.indptr.astype(np.int64),
+        profiles.indices.astype(np.int64),
+        snapshot.user_text[rows] if snapshot.user_text.shape[1] else None,
+    )
+
+
+def training_data(held: Held) -> TrainingData:
+    """What may be learned from: training users, and the catalogue with its content."""
+    shop = held.snapshot
+    return TrainingData(held.train, shop.primary, len(shop.categories), shop.item_text)
+
+
+def build_round(name: str, held: Held, ks: Sequence[int], train: Callable[[], Bundle]) -> Round:
+    """Training data and cases of a split.
+
+    Args:
+        name: What to call it in progress lines.
+        held: Events, dealt out.
+        ks: Numbers of given items.
+        train: Trains our own model on the same split.
+
+    Raises:
+        DataError: If no validation or test user has enough items.
+    """
+    snapshot, split = held.snapshot, held.split
+    weights = kind_weights(snapshot.schema)
+    validation = build_cases(
+        held.validation, weights, ks, known=known_users(snapshot, split.validation)
+    )
+    test = build_cases(held.test, weights, ks, known=known_users(snapshot, split.test))
+    return Round(name, training_data(held), validation, test, train)
 
 
 @dataclass(frozen=True)
@@ -27,31 +108,18 @@ class Round:
         training: What may be learned from.
         validation: Whom all choices are made on.
         test: Whom the figures are about.
-        users: Rows of the training, validation and test users in the shop.
         train: Trains our own model on the same split.
         fingerprint: Digest of everything above, "" lets it be computed.
-
-    Raises:
-        LeakageError: If a user is in two of the three parts.
     """
 
     name: str
     training: TrainingData
     validation: KShotCases
     test: KShotCases
-    users: tuple[Ints, Ints, Ints]
     train: Callable[[], Bundle]
     fingerprint: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        parts = ("training", "validation", "test")
-        for a, b in ((0, 1), (0, 2), (1, 2)):
-            shared = np.intersect1d(self.users[a], self.users[b])
-            if len(shared):
-                raise LeakageError(
-                    f"{self.name}: {len(shared):,} users are in both {parts[a]} and {parts[b]} "
-                    f"(the first is row {shared[0]}): split users into disjoint parts"
-                )
         if not self.fingerprint:
             object.__setattr__(self, "fingerprint", self._digest())
 

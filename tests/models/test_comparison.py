@@ -31,7 +31,6 @@ def round_of() -> Round:
         data,
         build_cases(validation, WEIGHTS, (0, 1, 3)),
         build_cases(test, WEIGHTS, (0, 1, 3)),
-        (parts[0], parts[1], parts[2]),
         lambda: closed_bundle(data),
     )
 
@@ -122,15 +121,6 @@ def test_embedding_alone_is_u_times_w() -> None:
     expected = (bundle.w[0] + bundle.w[3]) / np.sqrt(2) @ bundle.w.T
     np.testing.assert_allclose(scores[0], expected, rtol=1e-5)
     assert not scores[1].any()
-
-
-def test_a_user_in_two_parts_is_a_leak() -> None:
-    good = round_of()
-    train, validation, test = good.users
-    with pytest.raises(LeakageError, match=r"1 users are in both training and test .*row 3"):
-        replace(good, users=(train, validation, np.append(test, 3)))
-    with pytest.raises(LeakageError, match="validation and test"):
-        replace(good, users=(train, np.append(validation, test[:1]), test))
 
 
 def test_a_bundle_that_counted_test_users_is_a_leak() -> None:
