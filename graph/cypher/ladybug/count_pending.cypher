@@ -1,0 +1,1 @@
+MATCH (n:`{pending}`) RETURN n.type AS type, count(*) AS number

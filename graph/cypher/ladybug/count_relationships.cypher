@@ -1,0 +1,1 @@
+MATCH ()-[e:`{type}`]->() RETURN count(*) AS number

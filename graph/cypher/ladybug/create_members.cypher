@@ -1,0 +1,1 @@
+CREATE REL TABLE `{member}` (FROM `{item}` TO `{category}`)

@@ -1,0 +1,1 @@
+CREATE NODE TABLE `_firstedge` (name STRING PRIMARY KEY, text STRING)

@@ -1,0 +1,1 @@
+CREATE REL TABLE `{parent}` (FROM `{category}` TO `{category}`)

@@ -1,0 +1,3 @@
+LOAD FROM $rows
+MATCH (n:`{pending}`) WHERE n.key = key
+RETURN position

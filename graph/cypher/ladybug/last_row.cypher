@@ -1,0 +1,1 @@
+MATCH (n:`{label}`) RETURN max(n.`_firstedge_row`) AS row

@@ -1,0 +1,1 @@
+MATCH ()-[e:`{type}`]->() RETURN e.* LIMIT 0

@@ -1,0 +1,1 @@
+MATCH (n:`_firstedge` {name: $name}) RETURN n.text AS text

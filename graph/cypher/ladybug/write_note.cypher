@@ -1,0 +1,1 @@
+MERGE (n:`_firstedge` {name: $name}) SET n.text = $text

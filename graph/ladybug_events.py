@@ -1,0 +1,265 @@
+"""Events in the embedded store.
+
+A relationship table is rewritten as a whole, more or less, whenever it grows, so that a load by
+calls of 100,000 rows would rewrite the first of them over and over. Many events are therefore
+appended to small tables of their own, the pending ones, and `fold` makes relationships of them all
+at once. Both belong to the same transactions as everything else, and reading looks at both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from firstedge.graph.cypher import kind_names
+from firstedge.graph.ladybug_link import PENDING, Session
+from firstedge.graph.ladybug_nodes import Rows, encoded, find_rows
+from firstedge.graph.schema import Kind, Schema
+from firstedge.graph.store import COLUMNS, Written
+
+# So many events go straight into the relationship table, which is dear for many and cheap for few.
+FEW = 1_000
+# With so many pending rows or tables the next write folds them first.
+FOLD_ROWS = 1_000_000
+FOLD_TABLES = 16
+# Stored events whose keys are held against given ones at a time, which bounds the memory for it.
+_SCAN = 2_000_000
+
+_EMPTY = COLUMNS["events"].empty_table()
+_VALUES = ("time", "seq", "weight", "key")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Which events to read.
+
+    Attributes:
+        users: Ids of users, None for all.
+        until: The last time, ms.
+        since: The time before the first, ms.
+    """
+
+    users: Sequence[str] | None = None
+    until: int | None = None
+    since: int | None = None
+
+    @property
+    def values(self) -> dict[str, int | bool]:
+        """The times as parameters of a query."""
+        return {
+            "timeless": self.since is None,
+            "first": -(2**63) if self.since is None else self.since + 1,
+            "last": 2**63 - 1 if self.until is None else self.until,
+        }
+
+
+def write_events(session: Session, schema: Schema, rows: pa.Table) -> Written:
+    """Write the events whose ends are there and whose keys are not."""
+    sources, targets = _ends(session, schema, rows)
+    exists = (sources >= 0) & (targets >= 0)
+    fresh = _first_of_key(rows["key"], np.flatnonzero(exists))
+    fresh = fresh[~_stored(session, schema, rows["key"].take(pa.array(fresh)))]
+    new = rows.take(pa.array(fresh))
+    types = {name: kind.type for name, kind in schema.kind.items()}
+    codes, kinds = encoded(new["kind"])
+    edges = pa.table(
+        {
+            "type": pa.array([types[kind] for kind in kinds.to_pylist()], pa.string()).take(
+                pa.array(codes)
+            ),
+            "source": sources[fresh],
+            "target": targets[fresh],
+            **{name: new[name] for name in _VALUES},
+        }
+    )
+    for kind in kinds.to_pylist():
+        names = kind_names(schema, schema.kind[kind])
+        session.create(names["type"], "create_events", names)
+    if len(fresh) > FEW:
+        _append(session, edges)
+    elif len(fresh):
+        _insert(session, schema, edges)
+    return Written(len(fresh), int(exists.sum()) - len(fresh), np.flatnonzero(~exists))
+
+
+def _ends(session: Session, schema: Schema, rows: pa.Table) -> tuple[Rows, Rows]:
+    """The store's numbers of the events' users and targets, -1 where there is none."""
+    sources = find_rows(session, schema.user.label, schema.user.key, rows["user"])
+    codes, kinds = encoded(rows["kind"])
+    to_item = np.array([schema.kind[kind].to == "item" for kind in kinds.to_pylist()], bool)[codes]
+    targets = np.full(rows.num_rows, -1, np.int64)
+    for part, names in ((to_item, schema.item), (~to_item, schema.category)):
+        ids = rows["target"].filter(pa.array(part))
+        targets[part] = find_rows(session, names.label, names.key, ids)
+    return sources, targets
+
+
+def _first_of_key(keys: pa.ChunkedArray, at: Rows) -> Rows:
+    """Of the given positions, those at which a key comes first, in order."""
+    codes, _ = encoded(keys.take(pa.array(at)))
+    _, first = np.unique(codes, return_index=True)
+    return at[np.sort(first)]
+
+
+def _stored(session: Session, schema: Schema, keys: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """bool[n], whether an event of any kind in the Schema has the key."""
+    stored = np.zeros(len(keys), bool)
+    if not len(keys):
+        return stored
+    given = pa.table({"position": np.arange(len(keys)), "key": keys})
+    for pending in session.pending:
+        found = session.run("find_pending_keys", {"pending": pending}, {"rows": given})
+        stored[found["position"].to_numpy()] = True
+    for kind in _kinds_there(session, schema).values():
+        names = kind_names(schema, kind)
+        for first, last in _row_ranges(session, schema, kind):
+            values = {"rows": given, "first": first, "last": last}
+            found = session.run("find_event_keys", names, values)
+            stored[found["position"].to_numpy()] = True
+    return stored
+
+
+def _row_ranges(session: Session, schema: Schema, kind: Kind) -> Iterator[tuple[int, int]]:
+    """Ranges of users that have some 2 million events of the kind each, if all are alike."""
+    events = session.number("count_relationships", {"type": kind.type})
+    if not events:
+        return
+    last = session.run("last_row", {"label": schema.user.label})["row"][0].as_py()
+    edges = np.linspace(0, last + 1, -(-events // _SCAN) + 1).astype(np.int64).tolist()
+    yield from pairwise(edges)
+
+
+def _kinds_there(session: Session, schema: Schema) -> dict[str, Kind]:
+    return {name: kind for name, kind in schema.kind.items() if kind.type in session.tables}
+
+
+def _append(session: Session, edges: pa.Table) -> None:
+    number = 1 + max((int(name.removeprefix(PENDING)) for name in session.pending), default=0)
+    table = f"{PENDING}{number}"
+    session.create(table, "create_pending", {"pending": table})
+    session.run("copy", {"table": table}, {"rows": edges})
+
+
+def _insert(session: Session, schema: Schema, edges: pa.Table) -> None:
+    for kind in schema.kind.values():
+        of_type = edges.filter(pc.equal(edges["type"], kind.type))
+        if of_type.num_rows:
+            session.run("insert_events", kind_names(schema, kind), {"rows": of_type})
+
+
+def fold_is_due(session: Session) -> bool:
+    """Whether so much is pending that it should become relationships."""
+    pending = session.pending
+    if len(pending) >= FOLD_TABLES:
+        return True
+    rows = (session.number("count_nodes", {"label": name}) for name in pending)
+    return sum(rows) >= FOLD_ROWS
+
+
+def fold(session: Session) -> None:
+    """Make relationships of the pending events."""
+    pending = session.pending
+    if not pending:
+        return
+    edges = pa.concat_tables(session.run("read_pending", {"pending": name}) for name in pending)
+    for type_ in pc.unique(edges["type"]).to_pylist():
+        of_type = edges.filter(pc.equal(edges["type"], type_)).drop_columns("type")
+        session.run("copy", {"table": type_}, {"rows": of_type})
+    for name in pending:
+        session.drop(name)
+
+
+def count_events(session: Session, schema: Schema) -> dict[str, int]:
+    """Numbers of events by kind."""
+    counts = dict.fromkeys(schema.kind, 0)
+    for name, kind in _kinds_there(session, schema).items():
+        counts[name] = session.number("count_relationships", {"type": kind.type})
+    kinds = {kind.type: name for name, kind in schema.kind.items()}
+    for pending in session.pending:
+        found = session.run("count_pending", {"pending": pending}).to_pydict()
+        for type_, number in zip(found["type"], found["number"], strict=True):
+            if type_ in kinds:
+                counts[kinds[type_]] += number
+    return counts
+
+
+def read_events(session: Session, schema: Schema, bounds: Bounds) -> pa.Table:
+    """Events as `GraphStore.read_events` gives them."""
+    rows = None
+    if bounds.users is not None:
+        ids = pa.array(bounds.users, pa.string()).unique()
+        found = find_rows(session, schema.user.label, schema.user.key, ids)
+        rows = pa.table({"row": found[found >= 0]})
+    parts = [_EMPTY]
+    if rows is None or rows.num_rows:
+        for name, kind in _kinds_there(session, schema).items():
+            parts.append(_with_kind(_read_edges(session, schema, kind, (bounds, rows)), name))
+        parts.extend(_read_pending(session, schema, (bounds, rows)))
+    table = pa.concat_tables(parts)
+    for at, name in enumerate(table.column_names):
+        if name in ("user", "target", "kind"):
+            table = table.set_column(at, name, table[name].dictionary_encode())
+    return table
+
+
+def _with_kind(edges: pa.Table, kind: str) -> pa.Table:
+    kinds = pa.repeat(pa.scalar(kind, pa.string()), edges.num_rows)
+    return edges.append_column("kind", kinds).select(_EMPTY.column_names)
+
+
+def _read_edges(
+    session: Session, schema: Schema, kind: Kind, which: tuple[Bounds, pa.Table | None]
+) -> pa.Table:
+    bounds, users = which
+    names = kind_names(schema, kind)
+    if users is None:
+        return session.run("read_events", names, bounds.values)
+    return session.run("read_events_of", names, {**bounds.values, "users": users})
+
+
+def _read_pending(
+    session: Session, schema: Schema, which: tuple[Bounds, pa.Table | None]
+) -> Iterator[pa.Table]:
+    bounds, users = which
+    for pending in session.pending:
+        edges = session.run("read_pending", {"pending": pending})
+        edges = edges.filter(_within(edges, bounds, users))
+        for name, kind in schema.kind.items():
+            of_type = edges.filter(pc.equal(edges["type"], kind.type))
+            if of_type.num_rows:
+                yield _with_kind(_with_ids(session, schema, kind, of_type), name)
+
+
+def _within(edges: pa.Table, bounds: Bounds, users: pa.Table | None) -> pa.ChunkedArray:
+    times, values = edges["time"], bounds.values
+    inside = pc.and_(pc.greater_equal(times, values["first"]), pc.less_equal(times, values["last"]))
+    inside = pc.fill_null(inside, values["timeless"])
+    if users is None:
+        return inside
+    return pc.and_(inside, pc.is_in(edges["source"], value_set=users["row"].combine_chunks()))
+
+
+def _with_ids(session: Session, schema: Schema, kind: Kind, edges: pa.Table) -> pa.Table:
+    target = schema.item if kind.to == "item" else schema.category
+    return pa.table(
+        {
+            "user": _ids(session, schema.user.label, schema.user.key, edges["source"]),
+            "target": _ids(session, target.label, target.key, edges["target"]),
+            **{name: edges[name] for name in _VALUES},
+        }
+    )
+
+
+def _ids(session: Session, label: str, key: str, rows: pa.ChunkedArray) -> pa.Array:
+    """The ids of nodes by the store's own numbers."""
+    distinct, codes = np.unique(rows.to_numpy(), return_inverse=True)
+    given = pa.table({"position": np.arange(len(distinct)), "row": distinct})
+    found = session.run("find_ids", {"label": label, "key": key}, {"rows": given})
+    ids = found.sort_by("position")["id"].combine_chunks()
+    return ids.take(pa.array(codes))

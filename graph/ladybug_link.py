@@ -1,0 +1,245 @@
+"""The connection to an embedded database file: opening, locking, transactions, errors."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import ladybug
+import pyarrow as pa
+
+from firstedge.graph.cypher import load
+from firstedge.graph.errors import StoreError, StoreLocked, StoreUnavailable, StoreUnsupported
+
+try:
+    import fcntl
+except ImportError:  # Windows, where the database's own lock holds within a process too
+    fcntl = None  # type: ignore[assignment]
+
+_log = logging.getLogger(__name__)
+
+# Names of tables and properties that are ours and no shop's.
+NOTES = "_firstedge"
+ROW = "_firstedge_row"
+PENDING = "_firstedge_events_"
+
+_ARROW_CHUNK = 1 << 20
+
+
+class Session:
+    """Queries in one transaction, and what is known of the tables meanwhile.
+
+    A session has a connection of its own: a connection keeps every Arrow table that it was ever
+    given.
+    """
+
+    def __init__(self, connection: ladybug.Connection) -> None:
+        self._connection = connection
+        self._tables: dict[str, str] | None = None
+
+    def run(
+        self, file: str, names: Mapping[str, str] | None = None, values: Any = None
+    ) -> pa.Table:
+        """The rows that the query of a file gives.
+
+        Args:
+            file: Its name under ``cypher/ladybug``.
+            names: What its placeholders stand for.
+            values: Its parameters, a dictionary.
+        """
+        return self.send(load("ladybug", file, names or {}), values)
+
+    def send(self, query: str, values: Any = None) -> pa.Table:
+        """The rows that a query gives."""
+        result = self._connection.execute(query, values or {})
+        if isinstance(result, list):
+            result = result[-1]
+        with result:
+            return result.get_as_arrow(_ARROW_CHUNK)
+
+    def number(self, file: str, names: Mapping[str, str]) -> int:
+        """The one number that the query of a file gives."""
+        return int(self.run(file, names)["number"][0].as_py())
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """Kinds of the tables, NODE or REL, by their names."""
+        if self._tables is None:
+            listed = self.run("list_tables").to_pydict()
+            self._tables = dict(zip(listed["name"], listed["type"], strict=True))
+        return self._tables
+
+    @property
+    def pending(self) -> list[str]:
+        """The tables of events that are not relationships yet, oldest first."""
+        found = (name for name in self.tables if name.startswith(PENDING))
+        return sorted(found, key=lambda name: int(name.removeprefix(PENDING)))
+
+    def create(self, table: str, file: str, names: Mapping[str, str]) -> None:
+        """Make a table by the query of a file, unless it is there."""
+        if table not in self.tables:
+            self.run(file, names)
+            self._tables = None
+
+    def drop(self, table: str) -> None:
+        """Drop a table with all that is in it."""
+        self.run("drop_table", {"table": table})
+        self._tables = None
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+
+class LadybugLink:
+    """An open database file.
+
+    Args:
+        path: The file; made if it is missing, unless `read_only`.
+        read_only: Open it for reading only, which several processes may do at a time.
+
+    Raises:
+        StoreUnavailable: If there is no such file, or if it is damaged.
+        StoreLocked: If another process has it open for writing.
+        StoreUnsupported: If it is no database, or of another version.
+    """
+
+    def __init__(self, path: Path, read_only: bool) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._database: ladybug.Database | None = None
+        self._check_path()
+        made = not path.exists()
+        self._lock = _locked(path, read_only)
+        try:
+            with self._translated():
+                self._database = ladybug.Database(path, read_only=read_only)
+        except BaseException:
+            self.close()
+            if made:
+                path.unlink(missing_ok=True)
+            raise
+
+    def _check_path(self) -> None:
+        if self.path.is_dir():
+            raise StoreUnavailable(f"{self.path} is a folder, and the embedded store is a file")
+        if self.read_only and not self.path.exists():
+            raise StoreUnavailable(f"there is no store {self.path}; `firstedge init` makes one")
+        if not self.path.parent.is_dir():
+            raise StoreUnavailable(f"{self.path.parent} is no folder: make it, or check the path")
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that sees one state of the database."""
+        with self._session("BEGIN TRANSACTION READ ONLY") as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A session whose changes are all kept if nothing is raised, and else none of them.
+
+        Raises:
+            StoreError: If the store was opened for reading only.
+        """
+        if self.read_only:
+            raise StoreError(f"{self.path} is open for reading only; open it without read_only")
+        with self._session("BEGIN TRANSACTION") as session:
+            yield session
+
+    @contextmanager
+    def _session(self, begin: str) -> Iterator[Session]:
+        if self._database is None:
+            raise StoreUnavailable(f"the store {self.path} is closed; open it again")
+        with self._translated():
+            session = Session(ladybug.Connection(self._database))
+            try:
+                session.send(begin)
+                yield session
+                self._commit(session)
+            except BaseException:
+                with suppress(RuntimeError):
+                    session.send("ROLLBACK")
+                raise
+            finally:
+                session.close()
+
+    def _commit(self, session: Session) -> None:
+        """Commit; if that fails, close, for only the file knows how far it came."""
+        try:
+            session.send("COMMIT")
+        except RuntimeError:
+            session.close()
+            self.close()
+            raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Errors of the database as errors of ours."""
+        try:
+            yield
+        except RuntimeError as error:
+            raise _translation(str(error), self.path) from error
+
+    def close(self) -> None:
+        """Close the file; calling it again does nothing."""
+        database, self._database = self._database, None
+        if database is not None:
+            with suppress(RuntimeError):
+                database.close()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked(path: Path, read_only: bool) -> int | None:
+    """Lock the file, and give the descriptor that holds the lock.
+
+    The database has a lock of its own, but of the kind that a process does not hold against
+    itself, and loses when it opens the file a second time.
+    """
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot open the store {path}: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if read_only else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise _lock_error(path) from None
+    return descriptor
+
+
+def _lock_error(path: Path) -> StoreLocked:
+    return StoreLocked(
+        f"the store {path} is in use: one process writes it at a time, and nobody reads it"
+        " meanwhile; close it there (readers open it with read_only), and try again"
+    )
+
+
+def _translation(text: str, path: Path) -> StoreError:
+    if "lock on file" in text:
+        return _lock_error(path)
+    if "different version" in text:
+        return StoreUnsupported(
+            f"the store {path} was made by another version of ladybug ({text}); export it with"
+            " that version, or import the shop's files into a new store"
+        )
+    if "not a valid" in text:
+        return StoreUnsupported(f"{path} is not a store: it holds something else")
+    if "Cannot read checkpoint" in text or "past the end" in text or "corrupt" in text.lower():
+        return StoreUnavailable(
+            f"the store {path} is damaged ({text}); take it from a backup, or import the shop's"
+            " files into a new store"
+        )
+    if "No space left" in text or "File too large" in text or "Disk quota" in text:
+        return StoreError(
+            f"the disk of {path} is full ({text}); nothing of the last call was kept: make room,"
+            " open the store again and repeat the call"
+        )
+    return StoreError(f"{path}: {text}")
