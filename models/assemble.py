@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import sparse
-from torch import Tensor
 
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.models.baselines import TrainingData
@@ -28,22 +28,91 @@ _RARE = 3
 
 
 @dataclass(frozen=True)
+class Learned:
+    """What the net learned, as arrays. n items, m categories, d dimensions, K steps.
+
+    Attributes:
+        v: float32[n + m, d].
+        w: float32[n, d].
+        bias: float32[n].
+        c: float32[K, d].
+        s: float32[K].
+        g: float32[K], the factor of log p_j by k.
+        kind: float32[num_kinds].
+        recency: float32[R].
+        profile: float32[f, d].
+        user_text: float32[t, d].
+        text_v: float32[t, d].
+        text_w: float32[t, d].
+        category_w: float32[m, d].
+    """
+
+    v: Floats
+    w: Floats
+    bias: Floats
+    c: Floats
+    s: Floats
+    g: Floats
+    kind: Floats
+    recency: Floats
+    profile: Floats
+    user_text: Floats
+    text_v: Floats
+    text_w: Floats
+    category_w: Floats
+
+    @classmethod
+    def of_net(cls, net: Net, graph: ItemGraph) -> Self:
+        """Read a net on the CPU, in evaluation mode."""
+        with torch.no_grad():
+            v, w = net.items(graph)
+            tree = net.items.tree(graph)
+        dim, text = w.shape[1], net.items.text
+        text_dim = text.shape[0]
+        no_user_text = net.user_text.shape[0] != text_dim
+        user_text = torch.zeros(text_dim, dim) if no_user_text else net.user_text
+        arrays = {
+            "v": v,
+            "w": w,
+            "bias": net.bias,
+            "user_text": user_text,
+            "text_v": text[:, :dim],
+            "text_w": text[:, dim:],
+            "category_w": tree[:, dim:],
+            **{name: getattr(net, name) for name in ("c", "s", "g", "kind", "recency", "profile")},
+        }
+        return cls(**{name: tensor.detach().numpy() for name, tensor in arrays.items()})
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle) -> Self:
+        """What `assemble` put into a bundle."""
+        dim = bundle.dim - 2
+        names = ("v", "w", "c", "profile", "user_text", "text_v", "text_w", "category_w")
+        return cls(
+            **{name: getattr(bundle, name)[:, :dim] for name in names},
+            bias=bundle.b,
+            s=bundle.s[:, 0],
+            g=bundle.c[:, dim],
+            kind=bundle.kind,
+            recency=bundle.recency,
+        )
+
+
+@dataclass(frozen=True)
 class Draft:
     """All that a bundle is made of but the coefficients.
 
     Attributes:
         snapshot: Vocabularies, texts, categories and properties.
-        data: Training users.
-        net: Trained, in evaluation mode.
-        graph: What its item encoder reads.
+        data: Users that count.
+        learned: Of the net.
         evidence: Closed forms.
         profile_lifts: float32[f, n].
     """
 
     snapshot: Snapshot
     data: TrainingData
-    net: Net
-    graph: ItemGraph
+    learned: Learned
     evidence: Evidence
     profile_lifts: sparse.csr_array
 
@@ -60,63 +129,52 @@ def assemble(draft: Draft, edges: Edges, lean: Floats, coefficients: Coefficient
         lean: float32[n], what an edge to any item adds to item j, beside `edges`.
         coefficients: Weights of the terms.
     """
-    snapshot, net, data = draft.snapshot, draft.net, draft.data
-    prior, bias = (
-        newcomer_values(values, data.x, data.primary, data.num_categories)
-        for values in (data.log_prior, net.bias.detach().numpy())
-    )
-    with torch.no_grad():
-        v, w = (vectors.numpy() for vectors in net.items(draft.graph))
-        tree = net.items.tree(draft.graph).numpy()
-    dim, gamma = w.shape[1], coefficients.net
+    snapshot, net, data = draft.snapshot, draft.learned, draft.data
+    prior = newcomer_values(data.log_prior, data)
+    w, bias, popular, gamma = net.w, newcomer_values(net.bias, data), prior, coefficients.net
     if not gamma:  # the net is silent, and its dimensions serve the lean alone
-        w, bias, gamma = np.zeros_like(w), np.zeros_like(bias), 1.0
-    popular = prior if coefficients.net else np.zeros_like(prior)
-    is_item = (np.arange(len(v)) < len(w)).astype(np.float32)
-    steps = len(net.s)
-    text = net.items.text.detach().numpy()
+        w, bias, popular, gamma = np.zeros_like(w), np.zeros_like(bias), np.zeros_like(prior), 1.0
+    is_item = (np.arange(len(net.v)) < len(w)).astype(np.float32)
+    scales = np.repeat(net.s[:, None], w.shape[1] + 1, 1)
     return Bundle(
         items=snapshot.items,
         categories=snapshot.categories,
         profile_values=snapshot.profile_values,
         schema=snapshot.schema,
-        table=item_table(snapshot, data.x),
+        table=item_table(snapshot, data),
         coefficients=replace(coefficients, net=gamma),
         prior=prior,
         w=np.column_stack((w, popular, lean / np.float32(gamma))),
         b=bias,
-        v=np.column_stack((v, np.zeros(len(v), np.float32), is_item)),
-        c=np.column_stack((net.c.detach(), net.g.detach(), torch.zeros(steps))),
-        s=np.column_stack((net.s.detach()[:, None].expand(steps, dim + 1), torch.ones(steps))),
-        kind=net.kind.detach().numpy(),
-        recency=net.recency.detach().numpy(),
+        v=np.column_stack((net.v, np.zeros_like(is_item), is_item)),
+        c=np.column_stack((net.c, net.g, np.zeros_like(net.g))),
+        s=np.column_stack((scales, np.ones_like(net.s))),
+        kind=net.kind,
+        recency=net.recency,
         profile=_widen(net.profile),
         profile_lifts=Edges.of(draft.profile_lifts),
         edges=edges,
         category_lifts=Edges.of(draft.evidence.lifts),
         text=snapshot.item_text,
-        user_text=_user_text(net, snapshot.item_text.shape[1]),
-        text_w=_widen(text[:, dim:]),
-        text_v=_widen(text[:, :dim]),
-        category_w=_widen(tree[:, dim:]),
+        user_text=_widen(net.user_text),
+        text_w=_widen(net.text_w),
+        text_v=_widen(net.text_v),
+        category_w=_widen(net.category_w),
         encoder=snapshot.encoder,
     )
 
 
-def newcomer_values(
-    values: Floats, x: sparse.csr_array, primary: Ints, num_categories: int
-) -> Floats:
+def newcomer_values(values: Floats, data: TrainingData) -> Floats:
     """Values of items, with those of items without a training event made up for.
 
     A newcomer takes the mean of its category, shrunk to the mean of rare items.
 
     Args:
         values: float32[n], popularity or bias.
-        x: float32[num_users, n].
-        primary: int64[n], -1 for none.
-        num_categories: How many categories there are.
+        data: Users that count, and the items' categories.
     """
-    counts = np.asarray(x.sum(0))
+    primary, num_categories = data.primary, data.num_categories
+    counts = np.asarray(data.x.sum(0))
     new = counts == 0
     rare = ~new & (counts <= max(_RARE, counts[~new].min(initial=_RARE)))
     usual = float(values[rare].mean()) if rare.any() else float(values[~new].mean())
@@ -128,7 +186,7 @@ def newcomer_values(
     return np.where(new, means[column], values).astype(np.float32)
 
 
-def item_table(snapshot: Snapshot, x: sparse.csr_array) -> ItemTable:
+def item_table(snapshot: Snapshot, data: TrainingData) -> ItemTable:
     """Titles, counts, availability, categories and properties of a snapshot's items."""
     names, stored = snapshot.schema.item, snapshot.item_properties
     available = np.ones(len(snapshot.items), np.bool_)
@@ -137,7 +195,7 @@ def item_table(snapshot: Snapshot, x: sparse.csr_array) -> ItemTable:
         available = np.array([flag is None or bool(flag) for flag in flags], np.bool_)
     return ItemTable(
         titles=snapshot.texts.titles,
-        counts=np.asarray(x.sum(0)).astype(np.int32),
+        counts=np.asarray(data.x.sum(0)).astype(np.int32),
         available=available,
         primary=snapshot.primary.astype(np.int32),
         memberships=Edges.of(snapshot.memberships),
@@ -147,14 +205,6 @@ def item_table(snapshot: Snapshot, x: sparse.csr_array) -> ItemTable:
     )
 
 
-def _user_text(net: Net, text_dim: int) -> Floats:
-    """W_text, or zeros where no user had a text to learn from."""
-    if net.user_text.shape[0] == text_dim:
-        return _widen(net.user_text)
-    return np.zeros((text_dim, net.user_text.shape[1] + 2), np.float32)
-
-
-def _widen(array: Tensor | Floats) -> Floats:
+def _widen(array: Floats) -> Floats:
     """Zeros in the two dimensions of popularity."""
-    values = array.detach().numpy() if isinstance(array, Tensor) else array
-    return np.pad(values, ((0, 0), (0, 2)))
+    return np.pad(array, ((0, 0), (0, 2)))

@@ -45,15 +45,13 @@ class TrainingData:
 
     Attributes:
         histories: Events that speak, of the training users.
-        primary: int64[num_items], each item's category, -1 for none.
-        num_categories: How many categories there are.
+        tree: Categories of items.
         text: float32[num_items, t], unit text vectors, zeros for an item without text; t = 0 if
             the shop has no texts.
     """
 
     histories: Histories
-    primary: Ints
-    num_categories: int
+    tree: closed_forms.CategoryTree
     text: Floats
     _memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -61,6 +59,16 @@ class TrainingData:
     def num_items(self) -> int:
         """Size of the catalogue."""
         return self.histories.num_items
+
+    @property
+    def primary(self) -> Ints:
+        """int64[num_items], each item's category, -1 for none."""
+        return self.tree.primary
+
+    @property
+    def num_categories(self) -> int:
+        """How many categories there are."""
+        return len(self.tree.parents)
 
     @cached_property
     def x(self) -> sparse.csr_array:

@@ -1,8 +1,9 @@
 """The Bundle: all that is needed to score, and nothing else.
 
-    score(j) = eta log p_j + k^-.5 sum_i a_i (S_ij + g(c_i, c_j) + repeat [i = j])
+    score(j) = eta log p_j + k^-.5 sum_i a_i (S_ij + phi_i g(c_i, c_j) + repeat [i = j])
              + beta sum_f P_fj + theta t_j . mean_i(t_i) + gamma (u . w_j + b_j)
     u        = c_k + profile vectors + W_text text(user) + s_k * k^-.5 sum_i a_i v_i
+    phi_i    = the coefficient `category` where i is an item, `interest` where it is a category
     a_i      = weight_i exp(recency_i + kind_i)
 
 The sums run over the given targets i, items and categories alike; k is their number, and c and s
@@ -34,7 +35,8 @@ class Coefficients:
 
     Attributes:
         prior: eta, of the log popularity.
-        category: of the category lifts g.
+        category: of the category lifts g from given items.
+        interest: of the category lifts g from given categories.
         profile: beta, of the profile lifts P.
         text: theta, of the cosine between texts.
         net: gamma, of the learned embedding.
@@ -43,6 +45,7 @@ class Coefficients:
 
     prior: float = 1.0
     category: float = 0.0
+    interest: float = 0.0
     profile: float = 0.0
     text: float = 0.0
     net: float = 0.0

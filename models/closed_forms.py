@@ -18,6 +18,36 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 
+# The back-off of category lifts where the edges have none.
+LIFT_BACK_OFF = 0.6
+
+
+@dataclass(frozen=True)
+class CategoryTree:
+    """Categories of items.
+
+    Attributes:
+        primary: int64[n], the category that speaks for an item, -1 for none.
+        parents: int64[m], -1 for a root.
+    """
+
+    primary: Ints
+    parents: Ints
+
+    def lineage(self) -> sparse.csr_array:
+        """float32[m, m]: 1 where the column's category is the row's or above it."""
+        m = len(self.parents)
+        rows, columns = [np.arange(m)], [np.arange(m)]
+        up = np.asarray(self.parents, np.int64)
+        while (up >= 0).any():
+            has = np.flatnonzero(up >= 0)
+            rows.append(has)
+            columns.append(up[has])
+            up = np.where(up >= 0, self.parents[up], -1)
+        below, above = np.concatenate(rows), np.concatenate(columns)
+        return sparse.csr_array((np.ones(len(below), np.float32), (below, above)), shape=(m, m))
+
+
 @dataclass(frozen=True)
 class NaiveBayes:
     """Options of the smoothed naive Bayes edges.
@@ -65,18 +95,19 @@ def cooccurrence(x: sparse.csr_array, length_discount: float = 0.0) -> sparse.cs
 
 
 def naive_bayes(
-    c: sparse.csr_array, options: NaiveBayes, primary: Ints, num_categories: int
+    c: sparse.csr_array, options: NaiveBayes, tree: CategoryTree
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
     """Naive Bayes edges R and category lifts log g.
 
     With q the item shares of C and g(c, c') = (1 - b) + b P(c'|c) / q(c') over primary categories,
     R_ij = log(1 + C_ij / (s q_j g(c_i, c_j))). An item without a category is unrelated to all.
+    Where b is 0, R backs off to nothing, and the lifts are those of LIFT_BACK_OFF: an event on a
+    category has nothing else to speak through.
 
     Args:
         c: Co-occurrences, float32[n, n].
         options: Smoothing, discount and back-off.
-        primary: int64[n], each item's category, -1 for none.
-        num_categories: How many categories there are.
+        tree: Categories.
 
     Returns:
         R float32[n, n], and log(g / (1 - b)) float32[m, m], both sparse and not negative.
@@ -85,17 +116,17 @@ def naive_bayes(
     share = np.asarray(c.sum(0), np.float64)
     share = (share + 1e-9) / (share.sum() + 1e-9 * len(share))
     expected = options.smoothing * share[c.indices]
-    lifts = sparse.csr_array((num_categories, num_categories), dtype=np.float32)
-    if options.back_off > 0 and num_categories:
-        relative = _category_ratio(c, share, primary, num_categories)
-        relative.data *= options.back_off / (1 - options.back_off)
-        lifts = relative.copy()
-        lifts.data = np.log1p(lifts.data).astype(np.float32)
-        expected *= (1 - options.back_off) * (1 + _between(relative, primary, rows, c.indices))
+    ratio = _category_ratio(c, share, tree)
+    back_off = options.back_off
+    if back_off:
+        relative = back_off / (1 - back_off) * _between(ratio, tree.primary, rows, c.indices)
+        expected *= (1 - back_off) * (1 + relative)
     r = sparse.csr_array(
         (np.log1p(c.data / expected).astype(np.float32), c.indices, c.indptr), shape=c.shape
     )
-    return r, lifts
+    odds = (back_off or LIFT_BACK_OFF) / (1 - (back_off or LIFT_BACK_OFF))
+    lifts = np.log1p(odds * ratio.data).astype(np.float32)
+    return r, sparse.csr_array((lifts, ratio.indices, ratio.indptr), shape=ratio.shape)
 
 
 def ease(x: sparse.csr_array, ridge: float) -> Floats:
@@ -153,12 +184,6 @@ def profile_lifts(
     return c
 
 
-def category_counts(c: sparse.csr_array, primary: Ints, num_categories: int) -> sparse.csr_array:
-    """[m, m]: co-occurrences of items summed by their primary categories."""
-    z = _membership(primary, num_categories)
-    return sparse.csr_array(z.T @ c @ z)
-
-
 def _membership(primary: Ints, num_categories: int) -> sparse.csr_array:
     rows = np.flatnonzero(primary >= 0)
     ones = np.ones(len(rows), np.float32)
@@ -167,13 +192,15 @@ def _membership(primary: Ints, num_categories: int) -> sparse.csr_array:
 
 
 def _category_ratio(
-    c: sparse.csr_array, share: npt.NDArray[np.float64], primary: Ints, num_categories: int
+    c: sparse.csr_array, share: npt.NDArray[np.float64], tree: CategoryTree
 ) -> sparse.csr_array:
-    """[m, m]: P(c'|c) / q(c')."""
-    counts = sparse.csr_array(category_counts(c, primary, num_categories), dtype=np.float64)
+    """[m, m]: P(c'|c) / q(c'), c with all that is below it, c' as a primary category."""
+    primary, m = tree.primary, len(tree.parents)
+    z = _membership(primary, m)
+    counts = sparse.csr_array(tree.lineage().T @ (z.T @ c @ z), dtype=np.float64)
     totals = np.asarray(counts.sum(1))
-    shares = np.bincount(primary[primary >= 0], share[primary >= 0], num_categories)
-    rows = np.repeat(np.arange(num_categories), np.diff(counts.indptr))
+    shares = np.bincount(primary[primary >= 0], share[primary >= 0], m)
+    rows = np.repeat(np.arange(m), np.diff(counts.indptr))
     counts.data /= totals[rows] * shares[counts.indices]
     return counts
 

@@ -7,7 +7,7 @@ catalogue is too large for a dense matrix.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,28 +49,58 @@ class EvidenceOptions:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What was chosen.
+class EvidenceChoice:
+    """Which closed forms to trust.
 
     Attributes:
         bayes: Options of naive Bayes.
-        r: Naive Bayes edges, float32[n, n].
-        lifts: Category lifts, float32[m, m].
-        ridge: Edges of EASE or RP3beta, float32[n, n], strongest of a row 1 on average.
-        trials: Options that were evaluated.
-        notes: Figures of what was tried, by name.
+        ridge: Of EASE; None where RP3beta stands in for it.
+        penalty: Of popularity in RP3beta.
+        most_edges: Edges kept of each item and sort before they are fused.
     """
 
     bayes: NaiveBayes
+    ridge: float | None
+    penalty: float = 0.0
+    most_edges: int = 1000
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Closed forms of a shop.
+
+    Attributes:
+        r: Naive Bayes edges, float32[n, n].
+        lifts: Category lifts, float32[m, m].
+        walks: Edges of EASE or RP3beta, float32[n, n], the strongest of a row 1 on average.
+    """
+
     r: sparse.csr_array
     lifts: sparse.csr_array
-    ridge: sparse.csr_array
-    trials: int
-    notes: dict[str, float] = field(default_factory=dict)
+    walks: sparse.csr_array
 
 
-def choose_evidence(data: TrainingData, arena: Arena, options: EvidenceOptions) -> Evidence:
-    """Fit the closed forms, each judged alone beside the prior on the validation users."""
+def build_evidence(data: TrainingData, choice: EvidenceChoice) -> Evidence:
+    """Fit the closed forms as they were chosen."""
+    c = data.cooccurrence(choice.bayes.length_discount)
+    r, lifts = naive_bayes(c, choice.bayes, data.tree)
+    if choice.ridge is None:
+        walks = rp3(data.x, choice.penalty, choice.most_edges)
+    else:
+        walks = _strongest(ease(data.x, choice.ridge), choice.most_edges)
+    strongest = walks.max(axis=1).toarray() if walks.nnz else np.ones(1)
+    scale = np.float32(strongest[strongest > 0].mean())
+    return Evidence(prune(r, choice.most_edges), lifts, sparse.csr_array(walks / scale))
+
+
+def choose_evidence(
+    data: TrainingData, arena: Arena, options: EvidenceOptions
+) -> tuple[EvidenceChoice, dict[str, float]]:
+    """Judge each closed form alone, beside the prior, on the validation users.
+
+    Returns:
+        The choice, and the figure of everything that was tried, by name.
+    """
     judge = _Judge(data, arena)
     bayes = max(
         (NaiveBayes(s, rho) for rho in options.length_discounts for s in options.smoothings),
@@ -79,36 +109,13 @@ def choose_evidence(data: TrainingData, arena: Arena, options: EvidenceOptions) 
     if data.num_categories:
         backed = [replace(bayes, back_off=b) for b in options.back_offs]
         bayes = max([bayes, *backed], key=judge.bayes)
-    r, lifts = judge.edges_of(bayes)
-    ridge = _choose_ridge(data, judge, options)
-    strongest = ridge.max(axis=1).toarray()
-    scale = strongest[strongest > 0].mean() if ridge.nnz else 1.0
-    return Evidence(
-        bayes,
-        prune(r, options.most_edges),
-        lifts,
-        sparse.csr_array(ridge / np.float32(scale)),
-        len(judge.figures),
-        judge.figures,
-    )
-
-
-def _choose_ridge(data: TrainingData, judge: _Judge, options: EvidenceOptions) -> sparse.csr_array:
-    best, best_figure = sparse.csr_array((data.num_items,) * 2, dtype=np.float32), -np.inf
+    ridge, penalty = None, options.penalties[0]
     if data.num_items <= EASE_MOST_ITEMS:
-        ridges = options.ridges[:: 2 if data.num_items > _MANY_ITEMS else 1]
-        for ridge in ridges:
-            dense = ease(data.x, ridge)
-            figure = judge.ridge(dense, f"ease {ridge:g}")
-            if figure > best_figure:
-                best, best_figure = _strongest(dense, options.most_edges), figure
+        step = 2 if data.num_items > _MANY_ITEMS else 1
+        ridge = max(options.ridges[::step], key=judge.ridge)
     else:
-        for penalty in options.penalties:
-            edges = rp3(data.x, penalty, options.most_edges)
-            figure = judge.ridge(edges, f"rp3beta {penalty:g}")
-            if figure > best_figure:
-                best, best_figure = edges, figure
-    return best
+        penalty = max(options.penalties, key=judge.penalty)
+    return EvidenceChoice(bayes, ridge, penalty, options.most_edges), judge.figures
 
 
 def _strongest(dense: Floats, most: int) -> sparse.csr_array:
@@ -128,19 +135,24 @@ class _Judge:
         self.items = [given_items(users.given, data.num_items, 0.5) for users in arena.users]
         self.figures: dict[str, float] = {}
 
-    def edges_of(self, options: NaiveBayes) -> tuple[sparse.csr_array, sparse.csr_array]:
-        c = self.data.cooccurrence(options.length_discount)
-        return naive_bayes(c, options, self.data.primary, self.data.num_categories)
-
     def bayes(self, options: NaiveBayes) -> float:
         name = f"bayes s={options.smoothing:g} rho={options.length_discount:g} b={options.back_off}"
         if name not in self.figures:
-            r, lifts = self.edges_of(options)
-            scores = [self._spread(items, r) + self._lift(items, lifts) for items in self.items]
+            c = self.data.cooccurrence(options.length_discount)
+            r, lifts = naive_bayes(c, options, self.data.tree)
+            backed = lifts if options.back_off else None
+            scores = [self._spread(items, r) + self._lift(items, backed) for items in self.items]
             self.figures[name] = self._best(scores, _PRIORS_BESIDE_BAYES)
         return self.figures[name]
 
-    def ridge(self, edges: sparse.csr_array | Floats, name: str) -> float:
+    def ridge(self, ridge: float) -> float:
+        return self._walks(ease(self.data.x, ridge), f"ease {ridge:g}")
+
+    def penalty(self, penalty: float) -> float:
+        most = EvidenceChoice.most_edges
+        return self._walks(rp3(self.data.x, penalty, most), f"rp3beta {penalty:g}")
+
+    def _walks(self, edges: sparse.csr_array | Floats, name: str) -> float:
         scores = [self._spread(items, edges) for items in self.items]
         self.figures[name] = self._best(scores, _PRIORS_BESIDE_RIDGE)
         return self.figures[name]
@@ -154,8 +166,8 @@ class _Judge:
         found = items @ edges
         return np.asarray(found.toarray() if sparse.issparse(found) else found, np.float32)
 
-    def _lift(self, items: sparse.csr_array, lifts: sparse.csr_array) -> Floats | float:
-        if not lifts.nnz:
+    def _lift(self, items: sparse.csr_array, lifts: sparse.csr_array | None) -> Floats | float:
+        if lifts is None:
             return 0.0
         primary, m = self.data.primary, self.data.num_categories
         known = np.flatnonzero(primary >= 0)

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +29,9 @@ class FitOptions:
     """How the net is trained.
 
     Attributes:
-        epochs: Passes over the users, at most.
-        patience: Passes without a better validation figure before stopping; the best is kept.
+        epochs: Epochs, at most.
+        least_steps: Steps an epoch at least: a small shop's users are drawn several times.
+        patience: Epochs without a better validation figure before stopping; the best is kept.
         batch_users: Users a step.
         learning_rate: Peak of the one-cycle schedule (the item bias gets a tenth).
         weight_decay: On tables.
@@ -40,6 +42,7 @@ class FitOptions:
     """
 
     epochs: int = 20
+    least_steps: int = 12
     patience: int = 5
     batch_users: int = 256
     learning_rate: float = 3e-3
@@ -99,12 +102,13 @@ def fit(
     torch.manual_seed(options.seed)
     net.to(device)
     graph, prior = graph.to(device), torch.from_numpy(log_prior).to(device)
-    steps = max(1, math.ceil(len(truncator.users) / options.batch_users))
+    steps = math.ceil(len(truncator.users) / options.batch_users)
+    draws = math.ceil(options.least_steps / steps)
     optimizer = _optimizer(net, options)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         [group["lr"] for group in optimizer.param_groups],
-        total_steps=options.epochs * steps,
+        total_steps=options.epochs * steps * draws,
     )
     averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(options.average))
     figures: list[float] = []
@@ -112,7 +116,9 @@ def fit(
     progress = tqdm(range(options.epochs), desc="train", unit="epoch", disable=None)
     for _ in progress:
         net.train()
-        for users, targets, weights in _batches(truncator.draw(rng), known, options, device):
+        examples = (truncator.draw(rng) for _ in range(draws))
+        batches = (_batches(drawn, known, options, device) for drawn in examples)
+        for users, targets, weights in chain.from_iterable(batches):
             loss = _loss(net, graph, prior, users, targets, weights, device)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,66 +13,99 @@ from firstedge.models.assemble import Draft, assemble
 from firstedge.models.bundle import Bundle, Coefficients
 from firstedge.models.closed_forms import with_counts
 from firstedge.models.edges import Edges, prune
-from firstedge.models.fusion import Arena, Found, search
+from firstedge.models.evidence import Evidence
+from firstedge.models.fusion import Arena, search
 from firstedge.models.scorer import Scorer
 
 Floats = npt.NDArray[np.float32]
 
-TERMS = ("prior", "net", "category", "profile", "text")
+TERMS = ("prior", "net", "category", "interest", "profile", "text")
 NONE = Coefficients(prior=0.0)
+# Weight of an interest in a category where no validation user has shown one.
+UNSEEN_INTEREST = 1.0
 # Coefficients of a usual size, by channel.
 USUAL = {
     "prior": 1.0,
     "bayes": 1.0,
-    "ridge": 3.0,
+    "walks": 3.0,
     "edges": 1.0,
     "lean": 1.0,
     "net": 1.0,
     "category": 1.0,
+    "interest": 1.0,
     "profile": 0.5,
     "text": 2.0,
 }
 STARTS: tuple[Mapping[str, float], ...] = (
-    {"prior": 0.5, "bayes": 0.5, "ridge": 1.5, "net": 0.5, "category": 0.5},
+    {"prior": 0.5, "bayes": 0.5, "walks": 1.5, "net": 0.5, "category": 0.5},
     {"prior": 1.0, "bayes": 1.0, "category": 1.0},
-    {"prior": 0.1, "bayes": 0.2, "ridge": 0.5, "net": 1.0},
+    {"prior": 0.1, "bayes": 0.2, "walks": 0.5, "net": 1.0},
 )
 
 
-def fuse(draft: Draft, arena: Arena, most_edges: int) -> tuple[Bundle, Found]:
+@dataclass(frozen=True)
+class Fusion:
+    """What was chosen.
+
+    Attributes:
+        mix: alpha and delta, weights of the naive Bayes edges and of the walks in S.
+        sizes: Weights of the pruned deviations and of the column means of S.
+        most_edges: Edges kept of each item.
+        coefficients: Of the other terms; repeats apart.
+        objective: Mean NDCG over validation users and ks, of the pruned model.
+        trials: Combinations that were evaluated.
+    """
+
+    mix: tuple[float, float]
+    sizes: tuple[float, float]
+    most_edges: int
+    coefficients: Coefficients
+    objective: float
+    trials: int
+
+
+def fuse(draft: Draft, arena: Arena, most_edges: int) -> Fusion:
     """Choose every coefficient but that of repeats on validation users.
 
     Args:
         draft: The parts.
         arena: Validation requests.
         most_edges: Edges kept of each item.
-
-    Returns:
-        The bundle, and what the validation users said of it.
     """
-    bayes, ridge = draft.evidence.r, draft.evidence.ridge
-    zeros = np.zeros(bayes.shape[0], np.float32)
-    empty = assemble(draft, Edges.none(*bayes.shape), zeros, NONE)
+    evidence, n = draft.evidence, len(draft.snapshot.items)
+    empty = assemble(draft, Edges.none(n, n), np.zeros(n, np.float32), NONE)
     terms = {name: _term(draft, name, arena) for name in TERMS if _matters(empty, name)}
-    whole = {"bayes": bayes, "ridge": ridge}
+    # What no validation case shows cannot be chosen by them.
+    unseen = [name for name in terms if not terms[name].any()]
+    terms = {name: channel for name, channel in terms.items() if name not in unseen}
+    whole = {"bayes": evidence.r, "walks": evidence.walks}
     channels = {name: _edges_channel(empty, edges, arena) for name, edges in whole.items()}
     free = search(arena, terms | channels, STARTS, USUAL)
-    s = sparse.csr_array(free.weights["bayes"] * bayes + free.weights["ridge"] * ridge)
-    edges, lean = prune_around_mean(s, most_edges)
+    mix = (free.weights["bayes"], free.weights["walks"])
+    edges, lean = prune_around_mean(mixture(evidence, mix), most_edges)
     channels = {
         "edges": _edges_channel(empty, edges, arena),
         "lean": _lean_channel(empty, lean, arena),
     }
     starts = tuple({**free.weights, "edges": size, "lean": size} for size in (1.0, 0.5))
     found = search(arena, terms | channels, starts, USUAL)
-    size = {name: np.float32(found.weights[name]) for name in channels}
-    bundle = assemble(
-        draft,
-        with_counts(edges * size["edges"], draft.data.x),
-        lean * size["lean"],
-        Coefficients(**{name: found.weights.get(name, 0.0) for name in TERMS}),
-    )
-    return bundle, Found(found.weights, found.objective, free.trials + found.trials)
+    sizes = (found.weights["edges"], found.weights["lean"])
+    weights = dict(found.weights) | {"interest": found.weights.get("interest", UNSEEN_INTEREST)}
+    coefficients = Coefficients(**{name: weights.get(name, 0.0) for name in TERMS})
+    trials = free.trials + found.trials
+    return Fusion(mix, sizes, most_edges, coefficients, found.objective, trials)
+
+
+def finish(draft: Draft, fusion: Fusion) -> Bundle:
+    """The bundle of a draft, fused as was chosen."""
+    edges, lean = prune_around_mean(mixture(draft.evidence, fusion.mix), fusion.most_edges)
+    counted = with_counts(edges * np.float32(fusion.sizes[0]), draft.data.x)
+    return assemble(draft, counted, lean * np.float32(fusion.sizes[1]), fusion.coefficients)
+
+
+def mixture(evidence: Evidence, mix: tuple[float, float]) -> sparse.csr_array:
+    """Alpha R + delta B, float32[n, n]."""
+    return sparse.csr_array(mix[0] * evidence.r + mix[1] * evidence.walks, dtype=np.float32)
 
 
 def prune_around_mean(s: sparse.csr_array, most: int) -> tuple[sparse.csr_array, Floats]:
@@ -89,7 +122,7 @@ def prune_around_mean(s: sparse.csr_array, most: int) -> tuple[sparse.csr_array,
 
 def _matters(bundle: Bundle, term: str) -> bool:
     """Whether a term can be anything but zero."""
-    if term == "category":
+    if term in ("category", "interest"):
         return len(bundle.category_lifts) > 0
     if term == "profile":
         return len(bundle.profile_lifts) > 0

@@ -24,6 +24,9 @@ BELONGS = ("category", "rev_in_category", "item")
 ANCESTOR = ("category", "rev_descends_from", "category")
 HOP = ("item", "shares_users", "item")
 
+# Of the regression of starting vectors on content.
+CONTENT_RIDGE = 10.0
+
 
 @dataclass(frozen=True)
 class ItemGraph:
@@ -64,13 +67,12 @@ class ItemEncoder(nn.Module):
 
     def __init__(self, graph: ItemGraph, id_dropout: float, propagate: bool) -> None:
         super().__init__()
-        dim = graph.start_v.shape[1]
-        text_dim = graph.data["item"].x.shape[1]
-        num_categories = graph.data["category"].num_nodes
         self.id_dropout, self.propagate = id_dropout, propagate
-        self.id = nn.Parameter(torch.cat((graph.start_v, graph.start_w), 1))
-        self.category = nn.Parameter(torch.zeros(num_categories, 2 * dim))
-        self.text = nn.Parameter(torch.zeros(text_dim, 2 * dim))
+        start = torch.cat((graph.start_v, graph.start_w), 1)
+        text, category, explained = content_start(graph, start)
+        self.id = nn.Parameter(start - explained)
+        self.category = nn.Parameter(category)
+        self.text = nn.Parameter(text)
         self.hop_weight = nn.Parameter(torch.full((2,), -1.0))
         self.mean = SimpleConv(aggr="mean")
         self.sum = SimpleConv(aggr="sum")
@@ -103,6 +105,37 @@ class ItemEncoder(nn.Module):
         if self.training and self.id_dropout:
             mask = mask * (torch.rand_like(mask) >= self.id_dropout)
         return mask[:, None]
+
+
+def content_start(graph: ItemGraph, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """How text and categories explain where items start: ridge regression over trained items.
+
+    The ID vectors start as what is left, so that an item without one starts from its content
+    where items like it are.
+
+    Args:
+        graph: The item graph.
+        start: float32[num_items, 2 dim].
+
+    Returns:
+        float32[t, 2 dim], float32[num_categories, 2 dim], and what they explain of ``start``.
+    """
+    text, num_items = graph.data["item"].x, len(start)
+    num_categories = graph.data["category"].num_nodes
+    members = torch.zeros(num_items, num_categories)
+    category, item = graph.data[BELONGS].edge_index
+    members[item, category] = 1.0
+    members /= members.sum(1, keepdim=True).clamp(min=1)
+    ancestor, below = graph.data[ANCESTOR].edge_index
+    lineage = torch.zeros(num_categories, num_categories)
+    lineage[below, ancestor] = 1.0
+    features = torch.cat((text, members @ lineage), 1)
+    if not features.shape[1]:
+        return start[:0], start[:0], torch.zeros_like(start)
+    seen = features[graph.trained]
+    gram = seen.T @ seen + CONTENT_RIDGE * torch.eye(features.shape[1])
+    weights = torch.linalg.solve(gram, seen.T @ start[graph.trained])
+    return weights[: text.shape[1]], weights[text.shape[1] :], features @ weights
 
 
 def spectral_start(r: sparse.csr_array, dim: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from scipy import sparse
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from firstedge.models.closed_forms import cooccurrence
+from firstedge.models.closed_forms import CategoryTree, cooccurrence
 from firstedge.models.edges import prune
 from firstedge.models.item_encoder import ANCESTOR, BELONGS, HOP, ItemGraph, spectral_start
 
@@ -44,34 +44,21 @@ def build_item_graph(
     return ItemGraph(features, start_v, start_w, trained)
 
 
-def item_features(text: npt.NDArray[np.float32], members: Ints, parents: Ints) -> HeteroData:
+def item_features(text: npt.NDArray[np.float32], members: Ints, tree: CategoryTree) -> HeteroData:
     """Content and category tree of a catalogue.
 
     Args:
         text: float32[num_items, t].
         members: int64[2, e], category rows over item rows.
-        parents: int64[num_categories], -1 for a root.
+        tree: Categories.
     """
     data = HeteroData()
     data["item"].x = torch.from_numpy(np.ascontiguousarray(text))
     data["item"].num_nodes = len(text)
-    data["category"].num_nodes = len(parents)
+    data["category"].num_nodes = len(tree.parents)
     data[BELONGS].edge_index = _edge_index(members[0], members[1])
-    data[ANCESTOR].edge_index = _edge_index(*closure(parents))
+    data[ANCESTOR].edge_index = _edge_index(*reversed(tree.lineage().nonzero()))
     return data
-
-
-def closure(parents: Ints) -> tuple[Ints, Ints]:
-    """Pairs (ancestor, category) over a tree, every category being its own ancestor too."""
-    categories = np.arange(len(parents))
-    ancestors, below = [categories], [categories]
-    up = parents.astype(np.int64)
-    while (up >= 0).any():
-        has = np.flatnonzero(up >= 0)
-        ancestors.append(up[has])
-        below.append(has)
-        up = np.where(up >= 0, parents[up], -1)
-    return np.concatenate(ancestors), np.concatenate(below)
 
 
 def shared_users(x: sparse.csr_array, most: int = HOP_EDGES) -> sparse.csr_array:

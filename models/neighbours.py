@@ -184,9 +184,9 @@ class SmoothedBayes:
         options = closed_forms.NaiveBayes(self.smoothing, self.length_discount, self.back_off)
         c = data.cooccurrence(self.length_discount)
         m = data.num_categories
-        r, lifts = closed_forms.naive_bayes(c, options, data.primary, m)
+        r, lifts = closed_forms.naive_bayes(c, options, data.tree)
         edges = MatrixChannel.of(r)
-        if not lifts.nnz:
+        if not self.back_off or not lifts.nnz:
             return edges
         scale = np.float32(edges.matrix.max() / max(r.max(), 1e-12))
         dense = np.zeros((m + 1, m + 1), np.float32)

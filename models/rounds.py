@@ -15,6 +15,7 @@ from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, check_leakage
 from firstedge.models.baselines import TrainingData
 from firstedge.models.bundle import Bundle
+from firstedge.models.closed_forms import CategoryTree
 from firstedge.models.protocol import KShotCases, build_cases
 from firstedge.models.result_cache import digest_arrays
 from firstedge.models.scorer import UserBatch
@@ -75,7 +76,7 @@ def known_users(snapshot: Snapshot, rows: Ints) -> UserBatch:
 def training_data(held: Held) -> TrainingData:
     """What may be learned from: training users, and the catalogue with its content."""
     shop = held.snapshot
-    return TrainingData(held.train, shop.primary, len(shop.categories), shop.item_text)
+    return TrainingData(held.train, CategoryTree(shop.primary, shop.parents), shop.item_text)
 
 
 def build_round(name: str, held: Held, ks: Sequence[int], train: Callable[[], Bundle]) -> Round:

@@ -213,11 +213,11 @@ class Scorer:
         of, weights = given.users, self.edge_weights(given)
         for terms in self._item_terms(of, given.targets, weights):
             _add(scores, *terms)
-        category = np.float32(self.bundle.coefficients.category)
-        if category and len(given.targets):
+        weights = weights * self._lift_weights(given)
+        if weights.any():
             lifts = np.zeros((len(given), self._category_lifts.num_targets), np.float32)
             sources = self._category_of[given.targets]
-            _add(lifts, *_spread(self._category_lifts, of, sources, category * weights))
+            _add(lifts, *_spread(self._category_lifts, of, sources, weights))
             scores += np.take(lifts, self._category_of[: self.num_items], axis=1)
 
     def _split_edges(self, given: Given, items: Ints) -> Floats:
@@ -228,10 +228,11 @@ class Scorer:
         parts = weights[:, None] * np.vecdot(inputs[:, None, :], self._net * b.w[items])
         for terms in self._item_terms(each, given.targets, weights):
             _add(parts, *_only(items, *terms))
-        if b.coefficients.category:
+        lifting = weights * self._lift_weights(given)
+        if lifting.any():
             lifts = self._category_lifts.matrix()
             columns = lifts[:, self._category_of[items]].toarray()[self._category_of[given.targets]]
-            parts += np.float32(b.coefficients.category) * weights[:, None] * columns
+            parts += lifting[:, None] * columns
         if self._text and b.text.shape[1]:
             of = np.flatnonzero(given.targets < self.num_items)
             _, rows, share = _mean_of_items(given, self.num_items)
@@ -239,6 +240,12 @@ class Scorer:
                 self._text * share[:, None] * np.vecdot(b.text[rows][:, None, :], b.text[items])
             )
         return parts
+
+    def _lift_weights(self, given: Given) -> Floats:
+        """float32[m], the coefficient of the category lifts of every given edge."""
+        by = self.bundle.coefficients
+        is_item = given.targets < self.num_items
+        return np.where(is_item, np.float32(by.category), np.float32(by.interest))
 
     def _item_terms(self, of: Ints, targets: Ints, weights: Floats) -> tuple[Triples, Triples]:
         """The terms S and repeat of edges from items, as (owner, item, value)."""

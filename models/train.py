@@ -8,20 +8,20 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from firstedge.loaders.split import Split, split_users
 from scipy import sparse
 
 from firstedge._version import __version__
 from firstedge.graph.errors import DataError
 from firstedge.graph.histories import Given, Histories, kind_weights
 from firstedge.loaders.snapshot import Snapshot
-from firstedge.models.assemble import Draft
+from firstedge.loaders.split import Split, split_users
+from firstedge.models.assemble import Draft, Learned
 from firstedge.models.baselines import TrainingData
 from firstedge.models.bundle import Bundle
-from firstedge.models.closed_forms import NaiveBayes, naive_bayes, profile_lifts
-from firstedge.models.evidence import EvidenceOptions, choose_evidence
+from firstedge.models.closed_forms import CategoryTree, NaiveBayes, naive_bayes, profile_lifts
+from firstedge.models.evidence import EvidenceOptions, build_evidence, choose_evidence
 from firstedge.models.fit import FitOptions, Fitted, NetRanker, fit
-from firstedge.models.fuse import fuse
+from firstedge.models.fuse import finish, fuse
 from firstedge.models.fusion import Arena
 from firstedge.models.item_encoder import ItemEncoder, ItemGraph
 from firstedge.models.item_graph import build_item_graph, item_features
@@ -87,8 +87,14 @@ def train(
     options = options or TrainOptions()
     split = split or split_users(snapshot, seed=options.fit.seed)
     learner = _Learner(snapshot, split, options)
-    draft, curve = learner.draft()
-    bundle, found = fuse(draft, learner.arena, options.edges_per_item)
+    choice, tried = choose_evidence(learner.data, learner.arena, options.evidence)
+    graph = learner.graph()
+    fitted = learner.fit_net(graph)
+    learned = Learned.of_net(fitted.net, graph)
+    evidence = build_evidence(learner.data, choice)
+    draft = Draft(snapshot, learner.data, learned, evidence, learner.profile_lifts())
+    fusion = fuse(draft, learner.arena, options.edges_per_item)
+    bundle = finish(draft, fusion)
     repeat = choose_repeat(Scorer(bundle), learner.validation, learner.cases, learner.ks)
     about = {
         "firstedge": __version__,
@@ -98,11 +104,11 @@ def train(
         "events": len(learner.data.histories.targets),
         "seconds": round(time.perf_counter() - began, 1),
         "options": asdict(options),
-        "bayes": asdict(draft.evidence.bayes),
-        "evidence_ndcg": draft.evidence.notes,
-        "net_ndcg": list(curve),
-        "fused_ndcg": found.objective,
-        "trials": draft.evidence.trials + found.trials,
+        "evidence": asdict(choice),
+        "evidence_ndcg": tried,
+        "net_ndcg": list(fitted.validation),
+        "fusion": asdict(fusion),
+        "trials": len(tried) + fusion.trials,
     }
     coefficients = replace(bundle.coefficients, repeat=repeat)
     return replace(bundle, coefficients=coefficients, about=about)
@@ -120,9 +126,8 @@ class _Learner:
         train = speaking.take(split.train)
         if not len(train.targets):
             raise DataError("the training users have no event that speaks: import events first")
-        self.data = TrainingData(
-            train, snapshot.primary, len(snapshot.categories), snapshot.item_text
-        )
+        tree = CategoryTree(snapshot.primary, snapshot.parents)
+        self.data = TrainingData(train, tree, snapshot.item_text)
         self.ks = feasible_ks(speaking.take(split.validation), options)
         asked = self._sample(speaking)
         self.validation = speaking.take(asked)
@@ -140,24 +145,13 @@ class _Learner:
         rng = np.random.default_rng(self.options.fit.seed)
         return np.sort(rng.permutation(rows)[: max(1, most)])
 
-    def draft(self) -> tuple[Draft, tuple[float, ...]]:
-        """Everything but the coefficients, and the net's validation curve."""
-        evidence = choose_evidence(self.data, self.arena, self.options.evidence)
-        graph = self.graph()
-        fitted = self.fit_net(graph)
-        lifts = self.profile_lifts()
-        return Draft(
-            self.snapshot, self.data, fitted.net, graph, evidence, lifts
-        ), fitted.validation
-
     def graph(self) -> ItemGraph:
         """The item graph; the ID vectors start from the default naive Bayes edges."""
-        start, _ = naive_bayes(
-            self.data.cooccurrence(SPECTRUM.length_discount), SPECTRUM, self.data.primary, 0
-        )
+        counts = self.data.cooccurrence(SPECTRUM.length_discount)
+        start, _ = naive_bayes(counts, SPECTRUM, self.data.tree)
         items, categories = self.snapshot.memberships.nonzero()
         features = item_features(
-            self.snapshot.item_text, np.stack((categories, items)), self.snapshot.parents
+            self.snapshot.item_text, np.stack((categories, items)), self.data.tree
         )
         net = self.options.net
         return build_item_graph(self.data.x, start, features, net.dim - 2, self.options.fit.seed)

@@ -49,7 +49,7 @@ def random_bundle(num_items: int = 30, num_categories: int = 6, seed: int = 0) -
             properties={"price": tuple(float(row % 7) for row in range(num_items))},
         ),
         coefficients=Coefficients(
-            prior=0.7, category=0.4, profile=0.3, text=0.5, net=0.9, repeat=0.2
+            prior=0.7, category=0.4, interest=0.8, profile=0.3, text=0.5, net=0.9, repeat=0.2
         ),
         prior=np.log(rng.dirichlet(np.ones(num_items))).astype(np.float32),
         w=normal(num_items, dim),

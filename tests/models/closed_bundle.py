@@ -18,7 +18,7 @@ def closed_bundle(data: TrainingData, num_profile_values: int = 0) -> Bundle:
     """Log prior plus naive Bayes edges, with a net of four dimensions that is not used."""
     n, m, f = data.num_items, data.num_categories, num_profile_values
     base = random_bundle(num_items=n, num_categories=m)
-    r, _ = naive_bayes(data.cooccurrence(0.5), NaiveBayes(), data.primary, 0)
+    r, _ = naive_bayes(data.cooccurrence(0.5), NaiveBayes(), data.tree)
     rng = np.random.default_rng(0)
     factors = (rng.normal(size=(n, 4)) / 10).astype(np.float32)
     table = replace(base.table, counts=np.asarray(data.x.sum(0), np.int32))

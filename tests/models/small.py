@@ -6,6 +6,7 @@ import numpy as np
 
 from firstedge.graph.histories import Events, Given, Histories
 from firstedge.models.baselines import TrainingData
+from firstedge.models.closed_forms import CategoryTree
 from firstedge.models.scorer import UserBatch
 
 NUM_ITEMS = 8
@@ -31,8 +32,8 @@ def training_of(
     n = histories.num_items
     column = np.full(n, -1) if primary is None else np.array(primary)
     no_text = np.zeros((n, 0), np.float32)
-    num_categories = int(column.max(initial=-1)) + 1
-    return TrainingData(histories, column, num_categories, no_text if text is None else text)
+    roots = np.full(int(column.max(initial=-1)) + 1, -1)
+    return TrainingData(histories, CategoryTree(column, roots), no_text if text is None else text)
 
 
 def users_of(*users: list[int], num_items: int = NUM_ITEMS) -> UserBatch:

@@ -46,7 +46,7 @@ def naive_score(bundle: Bundle, users: UserBatch, u: int, j: int) -> float:
             score += a * edges[i, j] + by.repeat * a * (i == j)
             texts.append(b.text[i] @ b.text[j])
         if source >= 0 and b.table.primary[j] >= 0:
-            score += by.category * a * lifts[source, b.table.primary[j]]
+            score += (by.category if i < n else by.interest) * a * lifts[source, b.table.primary[j]]
         vector += b.s[step] * a * b.v[i]
     row = users.profile_rows[u]
     vector += b.profile[row] + users.text[u] @ b.user_text

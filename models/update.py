@@ -1,0 +1,139 @@
+"""Refreshing a bundle from the store in seconds: all but the net.
+
+Popularity, item edges, category and profile lifts are counted anew, with the options and weights
+that training chose; items added since are embedded from text and category.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from firstedge.graph.errors import BundleError
+from firstedge.graph.histories import kind_weights
+from firstedge.loaders.snapshot import Snapshot
+from firstedge.models.assemble import Draft, Learned
+from firstedge.models.baselines import TrainingData
+from firstedge.models.bundle import Bundle, Coefficients
+from firstedge.models.closed_forms import CategoryTree, NaiveBayes, profile_lifts
+from firstedge.models.evidence import EvidenceChoice, build_evidence
+from firstedge.models.fuse import Fusion, finish
+
+Floats = npt.NDArray[np.float32]
+
+
+def update_bundle(bundle: Bundle, snapshot: Snapshot) -> Bundle:
+    """A bundle of the same net over what the store holds now.
+
+    Args:
+        bundle: As `train` or an earlier update made it.
+        snapshot: The shop now, read with the bundle's encoder if it has one.
+
+    Raises:
+        BundleError: If the bundle was not made by `train`, or the snapshot was read with another
+            encoder or under a Schema with other kinds of events.
+    """
+    began = time.perf_counter()
+    _check(bundle, snapshot)
+    about = bundle.about
+    histories = snapshot.histories.speaking(snapshot.schema)
+    data = TrainingData(
+        histories, CategoryTree(snapshot.primary, snapshot.parents), snapshot.item_text
+    )
+    smoothing = float(about["options"]["profile_smoothing"])
+    lifts = profile_lifts(data.x, snapshot.profiles, smoothing)
+    evidence = build_evidence(data, _choice(about["evidence"]))
+    draft = Draft(snapshot, data, carry_over(bundle, snapshot), evidence, lifts)
+    fresh = finish(draft, _fusion(about["fusion"]))
+    news = {
+        "fingerprint": snapshot.fingerprint,
+        "users": len(snapshot.users),
+        "events": len(histories.targets),
+        "new_items": sum(id_ not in bundle.items for id_ in snapshot.items),
+        "update_seconds": round(time.perf_counter() - began, 1),
+    }
+    coefficients = replace(fresh.coefficients, repeat=bundle.coefficients.repeat)
+    return replace(fresh, coefficients=coefficients, about={**about, **news})
+
+
+def carry_over(bundle: Bundle, snapshot: Snapshot) -> Learned:
+    """What the net learned, for the items, categories and profile values that there are now."""
+    old = Learned.of_bundle(bundle)
+    items = bundle.items.rows(snapshot.items.ids, "skip")
+    categories = bundle.categories.rows(snapshot.categories.ids, "skip")
+    values = bundle.profile_values.rows(snapshot.profile_values.ids, "skip")
+    n = len(bundle.items)
+    category_v = _inherited(old.v[n:], categories, snapshot)
+    category_w = _inherited(old.category_w, categories, snapshot)
+    new_v = snapshot.item_text @ old.text_v + _mean(category_v, snapshot)
+    new_w = snapshot.item_text @ old.text_w + _mean(category_w, snapshot)
+    known = items >= 0
+    v, w = (
+        np.where(known[:, None], array[items], new)
+        for array, new in ((old.v[:n], new_v), (old.w, new_w))
+    )
+    return replace(
+        old,
+        v=np.concatenate((v, category_v)).astype(np.float32),
+        w=w.astype(np.float32),
+        bias=np.where(known, old.bias[items], 0).astype(np.float32),
+        profile=_rows_or_zero(old.profile, values),
+        category_w=category_w,
+    )
+
+
+def _inherited(vectors: Floats, rows: npt.NDArray[np.int64], snapshot: Snapshot) -> Floats:
+    """Vectors of categories; a new one takes its nearest known ancestor's, or zeros."""
+    parents = snapshot.parents
+    at = np.arange(len(rows))
+    for _ in range(len(rows)):
+        lost = (rows[at] < 0) & (parents[at] >= 0)
+        if not lost.any():
+            break
+        at = np.where(lost, parents[at], at)
+    return _rows_or_zero(vectors, rows[at])
+
+
+def _rows_or_zero(vectors: Floats, rows: npt.NDArray[np.int64]) -> Floats:
+    if not len(vectors):
+        return np.zeros((len(rows), vectors.shape[1]), np.float32)
+    return np.where((rows >= 0)[:, None], vectors[rows], 0).astype(np.float32)
+
+
+def _mean(vectors: Floats, snapshot: Snapshot) -> Floats:
+    """float32[n, d]: the mean vector of each item's categories."""
+    counts = np.maximum(np.diff(snapshot.memberships.indptr), 1).astype(np.float32)
+    return np.asarray((snapshot.memberships @ vectors) / counts[:, None], np.float32)
+
+
+def _check(bundle: Bundle, snapshot: Snapshot) -> None:
+    if "fusion" not in bundle.about:
+        raise BundleError("this bundle does not say how it was fused: `firstedge train` it")
+    if snapshot.encoder != bundle.encoder or snapshot.item_text.shape[1] != bundle.text.shape[1]:
+        raise BundleError(
+            f"the bundle was trained with the encoder {bundle.encoder!r}, the snapshot was read "
+            f"with {snapshot.encoder!r}: read it with the same one, or train again"
+        )
+    if not np.array_equal(kind_weights(bundle.schema), kind_weights(snapshot.schema)):
+        raise BundleError(
+            f"the bundle knows the kinds {bundle.schema.kinds}, the Schema names "
+            f"{snapshot.schema.kinds} or weighs them otherwise: train again"
+        )
+
+
+def _choice(stored: dict[str, Any]) -> EvidenceChoice:
+    return EvidenceChoice(**{**stored, "bayes": NaiveBayes(**stored["bayes"])})
+
+
+def _fusion(stored: dict[str, Any]) -> Fusion:
+    restored = {
+        **stored,
+        "mix": tuple(stored["mix"]),
+        "sizes": tuple(stored["sizes"]),
+        "coefficients": Coefficients(**stored["coefficients"]),
+    }
+    return Fusion(**restored)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from firstedge.graph.errors import BundleError, DataError
+from firstedge.graph.histories import Given, kind_weights
+from firstedge.loaders.snapshot import Snapshot
+from firstedge.loaders.split import Split, split_users
+from firstedge.models.assemble import Learned
+from firstedge.models.bundle import Bundle
+from firstedge.models.fit import FitOptions, user_tensors, with_profiles
+from firstedge.models.net import NetOptions
+from firstedge.models.protocol import build_cases, evaluate
+from firstedge.models.scorer import Scorer, UserBatch
+from firstedge.models.train import TrainOptions, known_users, no_edges, train
+from firstedge.models.update import update_bundle
+from tests.models.tastes import TASTES, taste_shop
+
+OPTIONS = TrainOptions(
+    net=NetOptions(dim=16), fit=FitOptions(epochs=8, device="cpu"), ks=(0, 1, 2, 3), least_users=10
+)
+
+
+@pytest.fixture(scope="module")
+def shop() -> Snapshot:
+    return taste_shop()
+
+
+@pytest.fixture(scope="module")
+def split(shop: Snapshot) -> Split:
+    return split_users(shop)
+
+
+@pytest.fixture(scope="module")
+def bundle(shop: Snapshot, split: Split) -> Bundle:
+    return train(shop, OPTIONS, split)
+
+
+def test_training_finds_the_tastes(shop: Snapshot, split: Split, bundle: Bundle) -> None:
+    histories = shop.histories.speaking(shop.schema).take(split.test)
+    weights = kind_weights(shop.schema)
+    known = known_users(shop, split.test)
+    cases = build_cases(histories, weights, (0, 1, 3), known=known, with_all=False)
+    ours = evaluate(Scorer(bundle), cases, np.zeros(60), k=10).ndcg.mean(1)
+    plain = replace(bundle, w=np.zeros_like(bundle.w), b=np.zeros_like(bundle.b))
+    coefficients = replace(bundle.coefficients, category=0, profile=0, text=0, prior=1)
+    popularity = Scorer(replace(plain, coefficients=coefficients, edges=_no_edges(bundle)))
+    theirs = evaluate(popularity, cases, np.zeros(60), k=10).ndcg.mean(1)
+    # A text tells the taste before the first event, so k = 0 is already far above popularity.
+    assert (ours > 1.25 * theirs).all(), (ours, theirs)
+
+
+def _no_edges(bundle: Bundle):
+    return type(bundle.edges).none(len(bundle.items), len(bundle.items))
+
+
+def test_without_text_and_profile_a_category_event_tells_the_taste(bundle: Bundle) -> None:
+    n = len(bundle.items)
+    for taste in range(TASTES):
+        follow = Given(
+            np.array([0, 1]),
+            np.array([n + taste]),
+            np.array([2]),
+            np.array([0]),
+            np.ones(1, np.float32),
+        )
+        best = np.argsort(-Scorer(bundle).score(UserBatch.of(follow))[0])[:5]
+        assert (best % TASTES == taste).all()
+
+
+def test_training_is_repeatable(shop: Snapshot, split: Split, bundle: Bundle) -> None:
+    again = train(shop, OPTIONS, split)
+    for name, array in bundle.arrays().items():
+        np.testing.assert_array_equal(array, getattr(again, name), err_msg=name)
+    assert again.coefficients == bundle.coefficients
+
+
+def test_torch_and_numpy_embed_a_user_alike(shop: Snapshot, split: Split, bundle: Bundle) -> None:
+    """The inductive path of a user who was trained on is the batch path of training."""
+    histories = shop.histories.speaking(shop.schema).take(split.train[:50])
+    given = Given.of(histories, kind_weights(shop.schema))
+    users = with_profiles(given, known_users(shop, split.train), np.arange(50))
+    learned = Learned.of_bundle(bundle)
+    tensors = user_tensors(users)
+    rank = tensors.ranks.clamp(max=len(learned.recency) - 1)
+    a = tensors.weights * torch.exp(
+        torch.from_numpy(learned.recency)[rank] + torch.from_numpy(learned.kind)[tensors.kinds]
+    )
+    v = torch.from_numpy(np.ascontiguousarray(learned.v))
+    sums = torch.nn.functional.embedding_bag(
+        tensors.targets, v, tensors.offsets, mode="sum", per_sample_weights=a
+    ).numpy()
+    step = np.minimum(given.counts, len(learned.s) - 1)
+    expected = learned.c[step] + (learned.s[step] / np.sqrt(given.counts))[:, None] * sums
+    expected += shop.profiles[split.train[:50]] @ learned.profile
+    expected += users.text @ learned.user_text
+    dim = learned.w.shape[1]
+    found = Scorer(bundle).embed_users(users)
+    np.testing.assert_allclose(found[:, :dim], expected, rtol=1e-4, atol=1e-5)
+    alone = np.stack([Scorer(bundle).embed_users(users.take(u, u + 1))[0] for u in range(50)])
+    np.testing.assert_array_equal(found, alone)
+
+
+def test_too_little_to_learn_from_is_an_error(shop: Snapshot) -> None:
+    nobody = np.empty(0, np.int64)
+    with pytest.raises(DataError, match="import"):
+        train(shop, OPTIONS, Split(nobody, np.arange(10), nobody))
+    with pytest.raises(DataError, match="validation users"):
+        train(shop, OPTIONS, Split(np.arange(10), nobody, nobody))
+
+
+def test_an_update_of_nothing_changes_nothing_that_was_learned(
+    shop: Snapshot, bundle: Bundle
+) -> None:
+    fresh = update_bundle(bundle, shop)
+    for name in ("v", "c", "s", "kind", "recency", "profile", "text_w", "category_w"):
+        np.testing.assert_allclose(getattr(fresh, name), getattr(bundle, name), err_msg=name)
+    dim = bundle.dim - 2
+    np.testing.assert_allclose(fresh.w[:, :dim], bundle.w[:, :dim])
+    assert fresh.coefficients == bundle.coefficients
+    # The held-out users count now.
+    assert fresh.table.counts.sum() > bundle.table.counts.sum()
+
+
+def test_an_update_embeds_new_items_from_text_and_category(bundle: Bundle) -> None:
+    grown = taste_shop(num_items=64)  # i00060 .. i00063 are new, of tastes 0 .. 3
+    fresh = update_bundle(bundle, grown)
+    assert fresh.about["new_items"] == 4
+    scorer = Scorer(fresh)
+    for taste in range(TASTES):
+        given = Given(
+            np.array([0, 2]),
+            np.array([taste, taste + TASTES]),
+            np.ones(2, np.int64),
+            np.arange(2),
+            np.ones(2, np.float32),
+        )
+        scores = scorer.score(UserBatch.of(given))[0, 60:64]
+        assert scores.argmax() == taste
+
+
+def test_an_update_refuses_another_encoder(shop: Snapshot, bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match="encoder 'known'"):
+        update_bundle(bundle, replace(shop, encoder="other"))
+
+
+def test_no_edges_are_no_edges() -> None:
+    assert no_edges(3).counts.tolist() == [0, 0, 0]
