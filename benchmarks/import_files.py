@@ -1,6 +1,6 @@
 """Files into the embedded store: events a second, against a plain loop of one row at a time.
 
-    python benchmarks/import_files.py [--events 1000000] [--sample 2000] [--json]
+    python benchmarks/import_files.py [--events 1000000] [--sample 100] [--json]
 
 The plain loop is what one writes first: csv.DictReader, then for each row the user, the item and
 the event by a write of their own. It is timed on a sample of the same file.
@@ -110,7 +110,7 @@ def timed(events: int, sample: int) -> Iterator[tuple[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--sample", type=int, default=2_000, help="rows of the plain loop")
+    parser.add_argument("--sample", type=int, default=100, help="rows of the plain loop")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     figures = dict(timed(given.events, given.sample))

@@ -58,7 +58,7 @@ class ImportOptions:
     """
 
     rejects: Path | None = None
-    chunk_rows: int = 100_000
+    chunk_rows: int = 250_000
     progress: Callable[[Progress], None] | None = None
     now: datetime | None = None
 

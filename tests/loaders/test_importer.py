@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -378,23 +379,26 @@ with open_store(str(Path(folder) / "killed.lbug"), Schema.load(shop)) as store:
 """
 
 
+def killed(folder: Path, when: str, count: str, chunk: str, grown: int = 0) -> int:
+    """Run an import that kills itself, or kill it once its file of rejects has grown."""
+    path = folder / "killed" / "orders.csv"
+    size = path.stat().st_size if path.exists() else 0
+    arguments = [str(SHOP), str(folder), when, count, chunk]
+    with subprocess.Popen([sys.executable, "-c", RUN, *arguments]) as run:
+        while grown and run.poll() is None and path.stat().st_size < size + grown:
+            time.sleep(0.001)
+        if grown:
+            run.kill()
+        return run.wait(60)
+
+
 def test_a_killed_import_goes_on_where_it_was(tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_text(dirty_orders(120, 11), encoding="utf-8")
     whole, report, rejected = outcome(tmp_path, "whole", 1_000)
     # Calls of one chunk: users, events, note. The chunks differ from run to run.
-    kills = [
-        ("before", 1, 30),
-        ("after", 3, 25),
-        ("after", 2, 20),
-        ("before", 5, 17),
-        ("after", 4, 9),
-    ]
-    for when, count, chunk in kills:
-        arguments = [str(SHOP), str(tmp_path), when, str(count), str(chunk)]
-        run = subprocess.run(
-            [sys.executable, "-c", RUN, *arguments], capture_output=True, text=True
-        )
-        assert run.returncode == -signal.SIGKILL, run.stderr
+    for kill in ("before 1 30", "after 3 25", "after 2 20", "before 5 17"):
+        assert killed(tmp_path, *kill.split()) == -signal.SIGKILL
+    assert killed(tmp_path, "never", "0", "1", grown=400) == -signal.SIGKILL
     with fresh(tmp_path, "killed") as (store, mappings):
         chosen = ImportOptions(rejects=tmp_path / "killed", now=NOW, chunk_rows=23)
         (file,) = import_files(store, mappings, chosen).files
