@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from types import MappingProxyType
@@ -38,7 +39,10 @@ def build_hetero(snapshot: Snapshot) -> HeteroData:
         if find_spec(package) is None:
             raise MissingDependency(name, "a snapshot as HeteroData", "train")
     import torch
-    from torch_geometric.data import HeteroData
+
+    with warnings.catch_warnings():  # torch's own affair, and nothing that our callers can change
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        from torch_geometric.data import HeteroData
 
     data = HeteroData()
     features = (snapshot.user_text, snapshot.item_text, snapshot.category_text)
