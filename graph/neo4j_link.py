@@ -133,7 +133,8 @@ class Neo4jLink:
         if isinstance(error, UnsupportedServerProduct):
             return StoreUnsupported(f"{url}: {error}")
         if isinstance(error, DriverError) and not isinstance(error, AuthConfigurationError):
-            return StoreUnavailable(f"{url} cannot be reached, or went away: {error}")
+            hint = "; for an authority of your own, give ca=" if "CertVerif" in str(error) else ""
+            return StoreUnavailable(f"{url} cannot be reached, or went away: {error}{hint}")
         if isinstance(error, DriverError) or ".Security." in error.code:
             return StoreAccessDenied(
                 f"{url} refused the user: {error.message} Set NEO4J_USERNAME (default neo4j), and"

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import pyarrow as pa
 from neo4j import ManagedTransaction
 
-from firstedge.graph.cypher import load
+from firstedge.graph.cypher import identifier, kind_names, load
 from firstedge.graph.neo4j_check import check_schema, count_rows
 from firstedge.graph.neo4j_events import Bounds, read_events
 from firstedge.graph.neo4j_link import NOTE_LABEL, Neo4jLink, StoreMemoryError
@@ -41,6 +41,7 @@ class Neo4jStore:
             held against; for ``neo4j+s`` and ``bolt+s``.
 
     Raises:
+        SchemaError: If a name cannot be a name in Cypher.
         SettingsError: If the URL, the CA file or the password file cannot be used.
         StoreUnavailable: If the server cannot be reached or has no such database.
         StoreAccessDenied: If it refuses the credentials.
@@ -48,6 +49,9 @@ class Neo4jStore:
     """
 
     def __init__(self, url: str, schema: Schema, ca: str | Path | None = None) -> None:
+        for kind in schema.kind.values():
+            for name in kind_names(schema, kind).values():
+                identifier(name)  # a name that Cypher cannot hold is refused before it is used
         self.url = url
         self.schema = schema
         self._link = Neo4jLink(url, None if ca is None else Path(ca))

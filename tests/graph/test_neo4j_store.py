@@ -1,0 +1,419 @@
+"""What a Neo4j store does beyond the contract: graphs of others, faults, access."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from neo4j import GraphDatabase
+
+from firstedge.graph import neo4j_address, neo4j_events
+from firstedge.graph.errors import (
+    DataError,
+    SchemaError,
+    SettingsError,
+    StoreAccessDenied,
+    StoreUnavailable,
+    StoreUnsupported,
+)
+from firstedge.graph.neo4j_address import check_version
+from firstedge.graph.neo4j_link import StoreMemoryError
+from firstedge.graph.neo4j_store import Neo4jStore
+from firstedge.graph.schema import CategoryNames, ItemNames, Kind, Schema, UserNames
+from firstedge.graph.store import COLUMNS, open_store
+
+CINEMA = Schema(
+    user=UserNames(label="Person", key="personId", profile=("born", "name")),
+    item=ItemNames(label="Movie", key="movieId", properties=("tags", "released", "mixed")),
+    category=CategoryNames(label="Genre", key="name", name="name", parent="PART_OF", member="HAS"),
+    kind={
+        "rate": Kind(type="RATED", time="at", time_unit="s", event_weight="stars"),
+        "watch": Kind(type="WATCHED", time="when", time_unit="datetime", event_key="ticket"),
+        "like": Kind(type="LIKES", to="category"),
+    },
+)
+
+# A graph that somebody made long ago: integer ids, times of all sorts, few keys, other types of
+# nodes at the end of a relationship.
+CINEMA_GRAPH = """
+CREATE (ann:Person {personId: 1, name: 'Ann', born: date('1980-02-03')}),
+  (bob:Person {personId: 2, name: 'Bob'}), (:Person {name: 'nobody'}),
+  (alien:Movie {movieId: 10, tags: ['a', 'b'], released: 1979, mixed: 1}),
+  (brazil:Movie {movieId: 11, tags: 'c', released: 1985.5, mixed: 'x'}),
+  (extra:Actor {movieId: 12}),
+  (scifi:Genre {name: 'SciFi'}), (horror:Genre {name: 'Horror'}),
+  (horror)-[:PART_OF]->(scifi), (alien)-[:HAS]->(horror), (alien)-[:HAS]->(horror),
+  (ann)-[:RATED {at: 100, stars: 5, key: 'r1'}]->(alien),
+  (ann)-[:RATED {at: 100.25, stars: 4.5, seq: 7, key: 2}]->(alien),
+  (bob)-[:RATED {key: 'r3'}]->(brazil),
+  (bob)-[:RATED {at: 5, key: 'r4'}]->(extra),
+  (ann)-[:WATCHED {when: datetime('1970-01-01T01:00:01+01:00'), ticket: 'w1'}]->(alien),
+  (ann)-[:WATCHED {when: localdatetime('1970-01-01T00:00:02'), ticket: 'w2'}]->(alien),
+  (ann)-[:WATCHED {when: date('1970-01-02'), ticket: 'w3'}]->(alien),
+  (bob)-[:WATCHED {when: '1970-01-01T00:00:03.5Z', ticket: 'w4'}]->(alien),
+  (bob)-[:WATCHED {ticket: 'w5'}]->(brazil),
+  (bob)-[:LIKES {time: 4, key: 'l1'}]->(horror)
+"""
+
+
+def cypher(server: Any, query: str, **values: Any) -> list[dict[str, Any]]:
+    """Run a query as the shop's own programs would."""
+    with (
+        GraphDatabase.driver(server.url, auth=("neo4j", server.password)) as driver,
+        driver.session() as session,
+    ):
+        return session.run(query, values).data()
+
+
+def keys(table: pa.Table) -> list[str]:
+    return sorted(table["key"].to_pylist())
+
+
+def shop(store: Neo4jStore, num_users: int, num_items: int) -> None:
+    store.write("users", pa.table({"id": [f"u{n}" for n in range(num_users)]}))
+    store.write("items", pa.table({"id": [f"i{n}" for n in range(num_items)]}))
+
+
+def events(rows: range, num_users: int = 10, num_items: int = 7) -> pa.Table:
+    return pa.table(
+        {
+            "user": [f"u{n % num_users}" for n in rows],
+            "target": [f"i{n % num_items}" for n in rows],
+            "kind": ["view"] * len(rows),
+            "time": list(rows),
+            "seq": [0] * len(rows),
+            "weight": [1.0] * len(rows),
+            "key": [f"k{n:06d}" for n in rows],
+        },
+        schema=COLUMNS["events"],
+    )
+
+
+@pytest.fixture
+def quick_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neo4j_address, "RETRY_SECONDS", 1.0)
+
+
+@pytest.fixture
+def cinema(neo4j_server: Any) -> Any:
+    cypher(neo4j_server, CINEMA_GRAPH)
+    return neo4j_server
+
+
+# Graphs of others
+
+
+def test_a_foreign_graph_is_read_as_it_is(cinema: Any) -> None:
+    before = cypher(cinema, "SHOW CONSTRAINTS"), cypher(cinema, "MATCH (n) RETURN count(n) AS n")
+    with Neo4jStore(cinema.url, CINEMA) as store:
+        store.check()
+        assert store.read("users").to_pylist() == [
+            {"id": "1", "born": "1980-02-03", "name": "Ann"},
+            {"id": "2", "born": None, "name": "Bob"},
+        ]
+        assert store.read("items").to_pylist() == [
+            {"id": "10", "tags": ["a", "b"], "released": 1979.0, "mixed": "1"},
+            {"id": "11", "tags": ["c"], "released": 1985.5, "mixed": "x"},
+        ]
+        assert store.read("categories").to_pylist() == [
+            {"id": "Horror", "name": "Horror", "parent": "SciFi", "derived": False},
+            {"id": "SciFi", "name": "SciFi", "parent": None, "derived": False},
+        ]
+        assert store.read("item_categories").to_pylist() == [{"item": "10", "category": "Horror"}]
+        read = store.read_events()
+        counts = store.counts()
+    found = {row.pop("key"): tuple(row.values()) for row in read.to_pylist()}
+    assert found == {
+        "r1": ("1", "10", "rate", 100_000, None, 5.0),
+        "2": ("1", "10", "rate", 100_250, 7, 4.5),
+        "r3": ("2", "11", "rate", None, None, None),
+        "w1": ("1", "10", "watch", 1000, None, None),
+        "w2": ("1", "10", "watch", 2000, None, None),
+        "w3": ("1", "10", "watch", 86_400_000, None, None),
+        "w4": ("2", "10", "watch", 3500, None, None),
+        "w5": ("2", "11", "watch", None, None, None),
+        "l1": ("2", "Horror", "like", 4, None, None),
+    }
+    assert (counts["events.rate"], counts["events.watch"]) == (3, 5)
+    after = cypher(cinema, "SHOW CONSTRAINTS"), cypher(cinema, "MATCH (n) RETURN count(n) AS n")
+    assert after == before
+
+
+def test_events_of_a_foreign_graph_are_filtered_in_their_own_units(cinema: Any) -> None:
+    with Neo4jStore(cinema.url, CINEMA) as store:
+        assert keys(store.read_events(until=100_000)) == [
+            *("l1", "r1", "r3", "w1", "w2", "w4", "w5"),
+        ]
+        assert keys(store.read_events(since=100_000)) == ["2", "w3"]
+        assert keys(store.read_events(since=1000, until=3499)) == ["w2"]
+        assert keys(store.read_events(users=["2", "2", "x"], since=0)) == ["l1", "w4"]
+
+
+def test_events_without_a_key_get_one_that_lasts(cinema: Any) -> None:
+    cypher(cinema, "MATCH ()-[e:RATED]->() REMOVE e.key")
+    with Neo4jStore(cinema.url, CINEMA) as store:
+        first, again = keys(store.read_events(users=["1"])), keys(store.read_events(users=["1"]))
+    assert first == again
+    assert len(set(first)) == 5
+
+
+def test_a_foreign_graph_is_written_with_its_own_ids_and_times(cinema: Any) -> None:
+    rows = [
+        ("1", "11", "rate", 1500, 1, 2.0, "n1"),
+        ("1", "11", "rate", 3000, None, None, "n2"),
+        ("2", "10", "watch", 1500, 0, None, "n3"),
+        ("2", "10", "watch", None, 0, None, "n4"),
+        ("1", "10", "rate", 9, 0, None, "r1"),
+        ("1", "12", "rate", 9, 0, None, "n6"),
+    ]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    given = pa.table(columns, schema=COLUMNS["events"])
+    with Neo4jStore(cinema.url, CINEMA) as store:
+        nodes = store.write("users", pa.table({"id": ["1", "3"], "name": ["Anna", "Cy"]}))
+        written = store.write("events", given)
+        read = {row.pop("key"): tuple(row.values()) for row in store.read_events().to_pylist()}
+    assert (nodes.new, nodes.known) == (1, 1)
+    assert (written.new, written.known, written.orphans.tolist()) == (4, 1, [5])
+    assert [read[key] for key in ("n1", "n2", "n3", "n4")] == [row[:6] for row in rows[:4]]
+    people = "MATCH (p:Person) WHERE p.personId IS NOT NULL RETURN p.personId AS id, p.name AS name"
+    assert cypher(cinema, f"{people} ORDER BY id") == [
+        {"id": 1, "name": "Anna"},
+        {"id": 2, "name": "Bob"},
+        {"id": 3, "name": "Cy"},
+    ]
+    when = "MATCH ()-[e {ticket: 'n3'}]->() RETURN toString(e.when) AS at"
+    assert cypher(cinema, when) == [{"at": "1970-01-01T00:00:01.5Z"}]
+
+
+def test_a_time_that_is_no_number_says_how_to_read_it(cinema: Any) -> None:
+    kind = {"watch": Kind(type="WATCHED", time="when")}
+    with (
+        Neo4jStore(cinema.url, CINEMA.model_copy(update={"kind": kind})) as store,
+        pytest.raises(DataError, match=r"'when' of WATCHED.*time_unit = \"datetime\""),
+    ):
+        store.read_events()
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (Kind(type="RATED", time="att"), r"kind\.rate\.time.*'att'.*'at'"),
+        (Kind(type="HAS"), r"no :HAS goes from a :Person to a :Movie"),
+        (Kind(type="RATE"), r"kind\.rate\.type.*'RATE'.*'RATED'"),
+    ],
+)
+def test_check_names_what_is_wrong_with_a_kind(cinema: Any, kind: Kind, told: str) -> None:
+    schema = CINEMA.model_copy(update={"kind": {"rate": kind}})
+    with Neo4jStore(cinema.url, schema) as store, pytest.raises(SchemaError, match=told):
+        store.check()
+
+
+def test_keys_that_are_not_unique_are_refused_before_a_write(neo4j_server: Any) -> None:
+    cypher(neo4j_server, "UNWIND [1, 1] AS id CREATE (:Twin {id: id})")
+    with (
+        Neo4jStore(neo4j_server.url, Schema(user=UserNames(label="Twin"))) as store,
+        pytest.raises(DataError, match=r"Twin.*id"),
+    ):
+        store.write("items", pa.table({"id": ["i"]}))
+    assert cypher(neo4j_server, "MATCH (n:Item) RETURN n") == []
+
+
+def test_an_index_of_the_shop_serves_as_well(neo4j_server: Any) -> None:
+    cypher(neo4j_server, "CREATE INDEX IF NOT EXISTS FOR (n:Indexed) ON (n.id)")
+    with Neo4jStore(neo4j_server.url, Schema(user=UserNames(label="Indexed"))) as store:
+        assert store.write("users", pa.table({"id": ["a", "b"]})).new == 2
+        assert store.write("users", pa.table({"id": ["b", "c"]})).known == 1
+
+
+# Access
+
+
+def test_a_wrong_password_is_refused_and_never_shown(
+    neo4j_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEO4J_PASSWORD", "Tr0ub4dor-and-3")
+    with pytest.raises(StoreAccessDenied, match="NEO4J_PASSWORD") as caught:
+        Neo4jStore(neo4j_server.url, Schema())
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "Tr0ub4dor" not in "".join(shown.format())
+    assert caught.value.__suppress_context__
+
+
+def test_the_password_may_be_in_a_file(
+    neo4j_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("NEO4J_PASSWORD")
+    file = tmp_path / "password"
+    file.write_text(neo4j_server.password + "\n")
+    monkeypatch.setenv("NEO4J_PASSWORD_FILE", str(file))
+    with open_store(neo4j_server.url) as store:
+        assert store.counts()["users"] == 0
+    monkeypatch.setenv("NEO4J_PASSWORD_FILE", str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match=r"NEO4J_PASSWORD_FILE.*No such file"):
+        open_store(neo4j_server.url)
+
+
+def test_a_url_holds_no_credentials() -> None:
+    with pytest.raises(SettingsError, match="no credentials") as caught:
+        open_store("neo4j://me:sesame@localhost:1")
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:7474", "neo4j://", "bolt://host/a/b"])
+def test_a_url_that_is_no_store_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="is no store"):
+        open_store(url)
+
+
+def test_a_wrong_database_is_told_the_names_that_exist(neo4j_server: Any) -> None:
+    with pytest.raises(StoreUnavailable, match=r"'shop'.*it has neo4j"):
+        open_store(f"{neo4j_server.url}/shop")
+    with open_store(f"{neo4j_server.url}/neo4j") as store:
+        store.check()
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    with pytest.raises(StoreUnavailable, match="bolt://localhost:1 cannot be reached"):
+        open_store("bolt://localhost:1")
+
+
+@pytest.mark.parametrize("agent", ["Neo4j/4.4.30", "Neo4j/5.8.0", "Memgraph/2.1"])
+def test_an_old_server_is_unsupported(agent: str) -> None:
+    with pytest.raises(StoreUnsupported, match=r"expected Neo4j 5\.9 or later"):
+        check_version(agent, "bolt://x")
+
+
+@pytest.mark.parametrize(
+    "agent", ["Neo4j/5.9.0", "Neo4j/5.26.30", "Neo4j/2026.08.1", "Neo4j/5.27-aura"]
+)
+def test_a_new_server_is_supported(agent: str) -> None:
+    check_version(agent, "bolt://x")
+
+
+def test_reading_is_refused_a_write(neo4j_server: Any) -> None:
+    with Neo4jStore(neo4j_server.url, Schema()) as store:
+        with pytest.raises(StoreAccessDenied, match="read access mode"):
+            store._link.read(lambda tx: tx.run("CREATE (n:Item {id: 'x'})").consume())
+        assert store.counts()["items"] == 0
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        Schema(user=UserNames(label="U\\u0060) MATCH (n) DETACH DELETE n //")),
+        Schema(kind={"view": Kind(type="V", time="t\\u0060]->() DETACH DELETE u //")}),
+    ],
+)
+def test_a_name_cannot_bring_cypher_along(neo4j_server: Any, evil: Schema) -> None:
+    with pytest.raises(SchemaError, match="cannot be a name"):
+        open_store(neo4j_server.url, evil)
+
+
+def test_a_closed_store_is_unavailable(neo4j_server: Any) -> None:
+    store = Neo4jStore(neo4j_server.url, Schema())
+    store.close()
+    store.close()
+    with pytest.raises(StoreUnavailable):
+        store.counts()
+
+
+# Faults
+
+
+def test_writers_at_the_same_time_write_each_key_once(neo4j_server: Any) -> None:
+    with Neo4jStore(neo4j_server.url, Schema()) as store:
+        shop(store, 10, 7)
+    written: list[int] = []
+
+    def write() -> None:
+        with Neo4jStore(neo4j_server.url, Schema()) as store:
+            chunks = [events(range(start, start + 150)) for start in range(0, 600, 100)]
+            written.extend(store.write("events", chunk).new for chunk in chunks)
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with Neo4jStore(neo4j_server.url, Schema()) as store:
+        assert keys(store.read_events()) == keys(events(range(650)))
+    assert (len(written), sum(written)) == (18, 650)
+
+
+def test_a_transaction_that_is_too_large_says_so_at_once(neo4j_server: Any) -> None:
+    huge = "UNWIND range(1, 20000000) AS n RETURN size(collect(n + 0.5))"
+    with Neo4jStore(neo4j_server.url, Schema()) as store:
+        with pytest.raises(StoreMemoryError, match="smaller chunks"):
+            store._link.write(lambda tx: tx.run(huge).consume())
+        shop(store, 1, 1)
+
+
+def test_a_write_that_does_not_fit_is_tried_in_smaller_queries(
+    neo4j_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Neo4jStore(neo4j_server.url, Schema()) as store:
+        shop(store, 10, 7)
+        tried: list[int] = []
+        write = store._write
+
+        def tight(table: Any, rows: pa.Table, note: Any, batch: int) -> Any:
+            tried.append(batch)
+            if batch > 1000:
+                raise StoreMemoryError("too much")
+            return write(table, rows, note, batch)
+
+        monkeypatch.setattr(store, "_write", tight)
+        assert store.write("events", events(range(2500))).new == 2500
+        assert tried == [10_000, 1_000]
+        assert keys(store.read_events()) == keys(events(range(2500)))
+
+
+@pytest.mark.usefixtures("quick_retry")
+def test_a_server_killed_in_mid_read_is_unavailable_and_loses_nothing(
+    neo4j_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = events(range(9000), num_users=3000)
+    with Neo4jStore(neo4j_server.url, Schema()) as store:
+        shop(store, 3000, 7)
+        store.write("events", rows)
+        chunks = neo4j_events._chunks
+
+        def killing(result: Any) -> Any:
+            for number, chunk in enumerate(chunks(result)):
+                if number == 1:
+                    neo4j_server.kill()
+                yield chunk
+
+        monkeypatch.setattr(neo4j_events, "CHUNK", 600)
+        monkeypatch.setattr(neo4j_events, "_chunks", killing)
+        with pytest.raises(StoreUnavailable, match="went away"):
+            store.read_events()
+        monkeypatch.undo()
+        neo4j_server.start()
+        assert keys(store.read_events()) == keys(rows)
+
+
+@pytest.mark.usefixtures("quick_retry")
+def test_a_server_killed_in_mid_import_loses_and_doubles_nothing(neo4j_server: Any) -> None:
+    with Neo4jStore(neo4j_server.url, Schema()) as store:
+        shop(store, 10, 7)
+
+        def load() -> None:
+            for start in range(0, 1_000_000, 500):
+                store.write("events", events(range(start, start + 500)), note=("at", str(start)))
+
+        killer = threading.Timer(0.4, neo4j_server.kill)
+        killer.start()
+        with pytest.raises(StoreUnavailable):
+            load()
+        killer.join()
+        neo4j_server.start()
+        done = int(store.read_note("at") or -500) + 500
+        assert keys(store.read_events()) == keys(events(range(done)))
+        again = store.write("events", events(range(max(0, done - 500), done + 500)))
+        assert again.new == 500
+        assert keys(store.read_events()) == keys(events(range(done + 500)))
