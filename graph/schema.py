@@ -47,9 +47,11 @@ class _Node(_Part):
     @model_validator(mode="after")
     def _plain_fields(self) -> _Node:
         for template in (self.text, getattr(self, "title", "")):
-            for name in template_fields(template):
-                if not re.fullmatch(r"\w+", name):
-                    raise ValueError(f"a template takes plain property names, got {{{name}}}")
+            for _, name, spec, conversion in string.Formatter().parse(template):
+                if name is not None and (spec or conversion or not re.fullmatch(r"\w+", name)):
+                    raise ValueError(
+                        f"a template takes plain property names in braces, got {template!r}"
+                    )
         return self
 
 
