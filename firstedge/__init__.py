@@ -31,8 +31,24 @@ if TYPE_CHECKING:
     )
     from firstedge.graph.schema import Schema
     from firstedge.graph.store import GraphStore, open_store
+    from firstedge.loaders.importer import (
+        import_categories,
+        import_events,
+        import_files,
+        import_item_categories,
+        import_items,
+        import_users,
+    )
+    from firstedge.loaders.job import ImportOptions
+    from firstedge.loaders.mapping import load_mappings
+    from firstedge.loaders.report import FileReport, ImportReport
+    from firstedge.loaders.snapshot import Snapshot, read_snapshot
+    from firstedge.loaders.split import Split, split_time, split_users
+    from firstedge.loaders.text import TransformerEncoder
     from firstedge.models.bundle import Bundle
     from firstedge.models.bundle_file import load_bundle, save_bundle
+    from firstedge.models.train import TrainOptions, train
+    from firstedge.models.update import update_bundle
     from firstedge.serving.filter import Filter, Range
     from firstedge.serving.query import Event, Query
     from firstedge.serving.ranking import Ranking, Unused
@@ -45,9 +61,12 @@ __all__ = [
     "DataError",
     "Event",
     "Explanation",
+    "FileReport",
     "Filter",
     "FirstedgeError",
     "GraphStore",
+    "ImportOptions",
+    "ImportReport",
     "LeakageError",
     "MappingError",
     "MissingDependency",
@@ -60,17 +79,33 @@ __all__ = [
     "Schema",
     "SchemaError",
     "SettingsError",
+    "Snapshot",
+    "Split",
     "StoreAccessDenied",
     "StoreError",
     "StoreLocked",
     "StoreUnavailable",
     "StoreUnsupported",
+    "TrainOptions",
+    "TransformerEncoder",
     "UnknownId",
     "Unused",
     "__version__",
+    "import_categories",
+    "import_events",
+    "import_files",
+    "import_item_categories",
+    "import_items",
+    "import_users",
     "load_bundle",
+    "load_mappings",
     "open_store",
+    "read_snapshot",
     "save_bundle",
+    "split_time",
+    "split_users",
+    "train",
+    "update_bundle",
 ]
 
 _HOMES = {
@@ -93,8 +128,24 @@ _HOMES = {
     ),
     "graph.schema": ("Schema",),
     "graph.store": ("GraphStore", "open_store"),
+    "loaders.importer": (
+        "import_categories",
+        "import_events",
+        "import_files",
+        "import_item_categories",
+        "import_items",
+        "import_users",
+    ),
+    "loaders.job": ("ImportOptions",),
+    "loaders.mapping": ("load_mappings",),
+    "loaders.report": ("FileReport", "ImportReport"),
+    "loaders.snapshot": ("Snapshot", "read_snapshot"),
+    "loaders.split": ("Split", "split_time", "split_users"),
+    "loaders.text": ("TransformerEncoder",),
     "models.bundle": ("Bundle",),
     "models.bundle_file": ("load_bundle", "save_bundle"),
+    "models.train": ("TrainOptions", "train"),
+    "models.update": ("update_bundle",),
     "serving.filter": ("Filter", "Range"),
     "serving.query": ("Event", "Query"),
     "serving.ranking": ("Ranking", "Unused"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -67,6 +68,8 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: Always, with the exit code.
     """
     given = list(sys.argv[1:] if args is None else args)
+    # torch_geometric's own affair, and nothing that whoever runs a command can change.
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     try:
         app(given, prog_name="firstedge")
     except FirstedgeError as error:

@@ -8,6 +8,7 @@ import pytest
 import firstedge as fe
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")
 def test_every_public_name_is_there_and_sorted() -> None:
     assert fe.__all__ == sorted(fe.__all__)
     for name in fe.__all__:
