@@ -9,7 +9,7 @@ at once. Both belong to the same transactions as everything else, and reading lo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -23,7 +23,8 @@ from firstedge.graph.ladybug_nodes import Rows, encoded, find_rows
 from firstedge.graph.schema import Kind, Schema
 from firstedge.graph.store import COLUMNS, Written
 
-# So many events go straight into the relationship table, which is dear for many and cheap for few.
+# Up to so many events go straight into the relationship table, and up to so many users are looked
+# for one by one: dear for many, cheap for few.
 FEW = 1_000
 # With so many pending rows or tables the next write folds them first.
 FOLD_ROWS = 1_000_000
@@ -48,6 +49,12 @@ class Bounds:
     users: Sequence[str] | None = None
     until: int | None = None
     since: int | None = None
+
+    @property
+    def few(self) -> list[str] | None:
+        """The users, if they are so few that looking for each is faster than reading all."""
+        users = None if self.users is None else list(dict.fromkeys(self.users))
+        return users if users is not None and len(users) <= FEW else None
 
     @property
     def values(self) -> dict[str, int | bool]:
@@ -108,21 +115,48 @@ def _first_of_key(keys: pa.ChunkedArray, at: Rows) -> Rows:
 
 
 def _stored(session: Session, schema: Schema, keys: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    """bool[n], whether an event of any kind in the Schema has the key."""
+    """bool[n], whether an event of any kind in the Schema has the key.
+
+    Hashes are held against hashes first, for that is fast, and then the keys themselves of those
+    that agree: when a file is imported for the first time there are none.
+    """
     stored = np.zeros(len(keys), bool)
     if not len(keys):
         return stored
     given = pa.table({"position": np.arange(len(keys)), "key": keys})
-    for pending in session.pending:
-        found = session.run("find_pending_keys", {"pending": pending}, {"rows": given})
-        stored[found["position"].to_numpy()] = True
-    for kind in _kinds_there(session, schema).values():
-        names = kind_names(schema, kind)
-        for first, last in _row_ranges(session, schema, kind):
-            values = {"rows": given, "first": first, "last": last}
-            found = session.run("find_event_keys", names, values)
+    hashes = session.run("hash_keys", values={"rows": given}).sort_by("position")["hash"]
+    given = given.append_column("hash", hashes)
+    for part in _parts(session, schema):
+        alike = part.alike(session, given)
+        if alike.num_rows:
+            found = session.run(f"find_{part.file}", part.names, {**part.range, "rows": alike})
             stored[found["position"].to_numpy()] = True
     return stored
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the stored events: a pending table, or a kind's relationships of some users."""
+
+    file: str
+    names: dict[str, str]
+    range: dict[str, int] = field(default_factory=dict)
+
+    def alike(self, session: Session, given: pa.Table) -> pa.Table:
+        """The given keys of which a stored one has the hash."""
+        hashes = session.run(f"hash_{self.file}", self.names, self.range)["hash"]
+        common = hashes.filter(pc.is_in(hashes, value_set=given["hash"].combine_chunks()))
+        rows = given.filter(pc.is_in(given["hash"], value_set=common.combine_chunks()))
+        return rows.drop_columns("hash")
+
+
+def _parts(session: Session, schema: Schema) -> Iterator[_Part]:
+    for pending in session.pending:
+        yield _Part("pending_keys", {"pending": pending})
+    for kind in _kinds_there(session, schema).values():
+        for first, last in _row_ranges(session, schema, kind):
+            range_ = {"first": first, "last": last}
+            yield _Part("event_keys", kind_names(schema, kind), range_)
 
 
 def _row_ranges(session: Session, schema: Schema, kind: Kind) -> Iterator[tuple[int, int]]:
@@ -164,14 +198,11 @@ def fold_is_due(session: Session) -> bool:
 
 def fold(session: Session) -> None:
     """Make relationships of the pending events."""
-    pending = session.pending
-    if not pending:
-        return
-    edges = pa.concat_tables(session.run("read_pending", {"pending": name}) for name in pending)
-    for type_ in pc.unique(edges["type"]).to_pylist():
-        of_type = edges.filter(pc.equal(edges["type"], type_)).drop_columns("type")
-        session.run("copy", {"table": type_}, {"rows": of_type})
-    for name in pending:
+    for name in session.pending:
+        edges = session.run("read_pending", {"pending": name})
+        for type_ in pc.unique(edges["type"]).to_pylist():
+            of_type = edges.filter(pc.equal(edges["type"], type_)).drop_columns("type")
+            session.run("copy", {"table": type_}, {"rows": of_type})
         session.drop(name)
 
 
@@ -191,17 +222,19 @@ def count_events(session: Session, schema: Schema) -> dict[str, int]:
 
 def read_events(session: Session, schema: Schema, bounds: Bounds) -> pa.Table:
     """Events as `GraphStore.read_events` gives them."""
-    rows = None
-    if bounds.users is not None:
-        ids = pa.array(bounds.users, pa.string()).unique()
-        found = find_rows(session, schema.user.label, schema.user.key, ids)
-        rows = pa.table({"row": found[found >= 0]})
     parts = [_EMPTY]
-    if rows is None or rows.num_rows:
-        for name, kind in _kinds_there(session, schema).items():
-            parts.append(_with_kind(_read_edges(session, schema, kind, (bounds, rows)), name))
-        parts.extend(_read_pending(session, schema, (bounds, rows)))
+    for name, kind in _kinds_there(session, schema).items():
+        names = kind_names(schema, kind)
+        if bounds.few is None:
+            edges = session.run("read_events", names, bounds.values)
+        else:
+            edges = session.run("read_events_of", names, {**bounds.values, "users": bounds.few})
+        parts.append(_with_kind(edges, name))
+    parts.extend(_read_pending(session, schema, bounds))
     table = pa.concat_tables(parts)
+    if bounds.users is not None and bounds.few is None:
+        wanted = pa.array(bounds.users, pa.string())
+        table = table.filter(pc.is_in(table["user"], value_set=wanted))
     for at, name in enumerate(table.column_names):
         if name in ("user", "target", "kind"):
             table = table.set_column(at, name, table[name].dictionary_encode())
@@ -213,20 +246,11 @@ def _with_kind(edges: pa.Table, kind: str) -> pa.Table:
     return edges.append_column("kind", kinds).select(_EMPTY.column_names)
 
 
-def _read_edges(
-    session: Session, schema: Schema, kind: Kind, which: tuple[Bounds, pa.Table | None]
-) -> pa.Table:
-    bounds, users = which
-    names = kind_names(schema, kind)
-    if users is None:
-        return session.run("read_events", names, bounds.values)
-    return session.run("read_events_of", names, {**bounds.values, "users": users})
-
-
-def _read_pending(
-    session: Session, schema: Schema, which: tuple[Bounds, pa.Table | None]
-) -> Iterator[pa.Table]:
-    bounds, users = which
+def _read_pending(session: Session, schema: Schema, bounds: Bounds) -> Iterator[pa.Table]:
+    users = None
+    if bounds.few is not None and session.pending:
+        ids = pa.array(bounds.few, pa.string())
+        users = pa.array(find_rows(session, schema.user.label, schema.user.key, ids))
     for pending in session.pending:
         edges = session.run("read_pending", {"pending": pending})
         edges = edges.filter(_within(edges, bounds, users))
@@ -236,13 +260,11 @@ def _read_pending(
                 yield _with_kind(_with_ids(session, schema, kind, of_type), name)
 
 
-def _within(edges: pa.Table, bounds: Bounds, users: pa.Table | None) -> pa.ChunkedArray:
+def _within(edges: pa.Table, bounds: Bounds, users: pa.Array | None) -> pa.ChunkedArray:
     times, values = edges["time"], bounds.values
     inside = pc.and_(pc.greater_equal(times, values["first"]), pc.less_equal(times, values["last"]))
     inside = pc.fill_null(inside, values["timeless"])
-    if users is None:
-        return inside
-    return pc.and_(inside, pc.is_in(edges["source"], value_set=users["row"].combine_chunks()))
+    return inside if users is None else pc.and_(inside, pc.is_in(edges["source"], users))
 
 
 def _with_ids(session: Session, schema: Schema, kind: Kind, edges: pa.Table) -> pa.Table:

@@ -1,6 +1,5 @@
-LOAD FROM $users
-MATCH (u:`{user}`) WHERE u.`_firstedge_row` = row
-MATCH (u)-[e:`{type}`]->(t:`{target}`)
-WHERE (e.`{time}` IS NULL AND $timeless) OR (e.`{time}` >= $first AND e.`{time}` <= $last)
+MATCH (u:`{user}`)-[e:`{type}`]->(t:`{target}`)
+WHERE u.`{user_key}` IN $users
+  AND ((e.`{time}` IS NULL AND $timeless) OR (e.`{time}` >= $first AND e.`{time}` <= $last))
 RETURN u.`{user_key}` AS user, t.`{target_key}` AS target,
   e.`{time}` AS time, e.`{seq}` AS seq, e.`{weight}` AS weight, e.`{key}` AS key

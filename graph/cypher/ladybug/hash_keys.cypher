@@ -1,0 +1,1 @@
+LOAD FROM $rows RETURN position, hash(key) AS hash

@@ -1,0 +1,1 @@
+MATCH (n:`{pending}`) RETURN hash(n.key) AS hash
