@@ -38,7 +38,7 @@ def tiny_bundle(**changes: Any) -> Bundle:
         "profile_values": Vocabulary(("country=UK",), "profile value"),
         "schema": schema,
         "table": tiny_table(members),
-        "coefficients": Coefficients(prior=1, category=2, profile=1, net=1, repeat=4),
+        "coefficients": Coefficients(prior=1, category=2, interest=4, profile=1, net=1, repeat=4),
         "prior": np.array([-1, -1.5, -2, -2.5, -3], np.float32),
         "w": np.array([[0], [0], [1], [0], [0]], np.float32),
         "b": np.zeros(5, np.float32),

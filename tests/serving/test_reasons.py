@@ -27,7 +27,7 @@ def test_shares_by_hand() -> None:
     assert paths == {
         "rake": ("similar", pytest.approx(0.5 * third * 3), 0),
         "cup": ("together", pytest.approx(0.5 * third * (2 + 0.5)), 7),
-        "kitchen": ("interest", pytest.approx(third * 0.5), 0),
+        "kitchen": ("interest", pytest.approx(third * 1), 0),
         "": ("popular", pytest.approx(-2), 30),
     }
     assert str(why) == "similar to Rake and chosen together with Cup by 7 users"

@@ -70,7 +70,7 @@ class TestByHand:
 
     def test_a_category_event_speaks_for_its_category(self) -> None:
         assert scores(Query([Event(category="kitchen")])) == pytest.approx(
-            {"cup": -0.5, "gift": -1.5, "pan": -1.5, "rake": -2.5, "seed": -3}
+            {"cup": 0, "gift": -1.5, "pan": -1, "rake": -2.5, "seed": -3}  # .25 times 4
         )
 
     def test_similar_items_leave_popularity_aside(self) -> None:
