@@ -15,6 +15,7 @@ from firstedge.graph.errors import SettingsError
 from firstedge.loaders.delimited import BAD, LINE, RAW
 from firstedge.loaders.prepare import Sieve
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 HEADER = b"line,reason,row\r\n"
 
 
@@ -50,13 +51,15 @@ class RejectsFile:
         if self.path is None or not len(rejected):
             return size
         text = io.StringIO()
-        writer = csv.writer(text)
-        rows = chunk.take(pa.array(rejected)).to_pylist()
-        for code, row in zip(sieve.codes[rejected], rows, strict=True):
-            line, raw = row.pop(LINE), row.pop(RAW)
-            del row[BAD]
-            shown = json.dumps(row, ensure_ascii=False) if raw is None else raw
-            writer.writerow([line, sieve.reasons[code], shown])
+        columns = chunk.take(pa.array(rejected)).to_pydict()
+        lines, raw, _ = (columns.pop(name) for name in (LINE, RAW, BAD))
+        rows = zip(*columns.values(), strict=True)
+        shown = (
+            _encode(dict(zip(columns, row, strict=True))) if as_it_stands is None else as_it_stands
+            for row, as_it_stands in zip(rows, raw, strict=True)
+        )
+        reasons = (sieve.reasons[code] for code in sieve.codes[rejected])
+        csv.writer(text).writerows(zip(lines, reasons, shown, strict=True))
         return self._write(size, text.getvalue().encode())
 
     def _write(self, size: int, data: bytes) -> int:
