@@ -101,8 +101,14 @@ class Table:
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
         lines = [_finite(asdict(line)) for line in self.lines]
-        chosen = {"best_single": self.best_single.name, "blend": self.blend.name}
-        return {**vars(self), "left_out": dict(self.left_out), "lines": lines, **chosen}
+        return {
+            **vars(self),
+            "left_out": dict(self.left_out),
+            "lines": lines,
+            "best_single": self.best_single.name,
+            "blend": self.blend.name,
+            "sentence": sentence_of(self),
+        }
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,7 @@ class ColdStartReport:
 
     Attributes:
         tables: Users held out, and newcomers after a point in time where that was asked for.
-        sentence: The result in plain words, good or bad.
+        sentence: The first table's result in plain words, good or bad.
         warnings: What to keep in mind when reading it.
         options: Of the report.
     """
@@ -165,7 +171,7 @@ def percent(share: float, sign: str = "+") -> str:
     """A share in percent with its sign, "n/a" where there is none."""
     if math.isnan(share):
         return "n/a"
-    text = f"{100 * share:{'+' if sign == '+' else ''}.{0 if abs(share) >= 0.1 else 1}f} %"
+    text = f"{100 * share:{'+' if sign == '+' else ''}.{0 if abs(share) >= 0.0995 else 1}f} %"
     return sign.strip("+") + text
 
 

@@ -5,14 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 
 from firstedge.graph.errors import MissingDependency
-from firstedge.models.coldstart_report import ColdStartReport, Line, Table, bounds, percent
+from firstedge.models.coldstart_report import (
+    ColdStartReport,
+    Line,
+    Table,
+    bounds,
+    percent,
+    sentence_of,
+)
 from firstedge.models.protocol import ALL
+
+# How a method's curve is drawn, by role.
+_STYLES: dict[str, dict[str, Any]] = {
+    "ours": {"color": "black", "linewidth": 2.5, "marker": "o", "zorder": 3},
+    "part": {"color": "black", "linewidth": 1.0, "linestyle": ":"},
+    "blend": {"linewidth": 1.8, "linestyle": "--", "marker": "s", "markersize": 4},
+    "single": {"linewidth": 1.2, "marker": "o", "markersize": 3},
+}
 
 Cell = Callable[[Line, int], str]
 
@@ -35,26 +51,26 @@ class Grid:
 
 
 def markdown(report: ColdStartReport) -> str:
-    """All tables, warnings and the sentence."""
+    """All tables, each with its sentence, and the warnings."""
     parts = []
     for table in report.tables:
         parts += [f"## {heading(table)}"]
         parts += [_markdown_grid(grid) for grid in grids(table)]
         parts += [f"Left out: {name} ({reason})." for name, reason in table.left_out.items()]
+        parts += [f"**{_sentence(table)}**"]
     parts += [f"Warning: {text}." for text in report.warnings]
-    parts += [f"**{report.sentence[0].upper()}{report.sentence[1:]}.**"]
     return "\n\n".join(parts) + "\n"
 
 
 def renderable(report: ColdStartReport) -> RenderableType:
-    """For `rich.print`: figures and differences, warnings and the sentence."""
+    """For `rich.print`: figures, differences and a sentence for each table, and the warnings."""
     parts: list[RenderableType] = []
     for table in report.tables:
         parts.append(f"[bold]{heading(table)}[/bold]")
         parts += [_rich_grid(grid) for grid in short_grids(table)]
         parts += [f"left out: {name} ({reason})" for name, reason in table.left_out.items()]
-    parts += [f"[yellow]warning:[/yellow] {text}" for text in report.warnings]
-    return Group(*parts, f"[bold]{report.sentence[0].upper()}{report.sentence[1:]}.[/bold]")
+        parts += [f"[bold]{_sentence(table)}[/bold]", ""]
+    return Group(*parts, *(f"[yellow]warning:[/yellow] {text}" for text in report.warnings))
 
 
 def heading(table: Table) -> str:
@@ -66,9 +82,9 @@ def heading(table: Table) -> str:
 def grids(table: Table) -> Iterator[Grid]:
     """Figures, our leads with their intervals, and the budgets: all that the report holds."""
     k = table.k
-    yield _figures(table)
+    yield _grid(table, f"NDCG@{k}", _figure("ndcg"))
     yield _grid(table, f"firstedge's NDCG@{k} against", _lead("ndcg_lead"), with_ours=False)
-    yield _grid(table, f"Recall@{k}", lambda line, at: _decimal(line.recall[at].mean))
+    yield _grid(table, f"Recall@{k}", _figure("recall"))
     yield _grid(table, f"firstedge's Recall@{k} against", _lead("recall_lead"), with_ours=False)
     yield _grid(table, "Catalogue coverage", lambda line, at: percent(line.coverage[at], ""))
     yield _grid(table, "Mean popularity", lambda line, at: percent(line.popularity[at], ""))
@@ -77,7 +93,7 @@ def grids(table: Table) -> Iterator[Grid]:
 
 def short_grids(table: Table) -> Iterator[Grid]:
     """What fits a terminal: NDCG, and by how much ours leads."""
-    yield _figures(table)
+    yield _grid(table, f"NDCG@{table.k}", lambda line, at: _decimal(line.ndcg[at].mean))
     title = f"firstedge's NDCG@{table.k} against, in % (in brackets: could be chance)"
     yield _grid(table, title, _short_lead, with_ours=False)
 
@@ -106,8 +122,7 @@ def plot(report: ColdStartReport, path: Path) -> None:
             middle = [line.ndcg[row].mean for row in at]
             low, high = ([getattr(line.ndcg[row], end) for row in at] for end in ("low", "high"))
             ours = line.role == "ours"
-            style = {"linewidth": 2.5, "zorder": 3} if ours else {"linewidth": 1.2, "alpha": 0.8}
-            drawn = panel.plot(range(len(at)), middle, marker="o", label=line.name, **style)
+            drawn = panel.plot(range(len(at)), middle, label=line.name, **_STYLES[line.role])
             if ours or line in (table.best_single, table.blend):
                 color = drawn[0].get_color()
                 panel.fill_between(range(len(at)), low, high, alpha=0.15, color=color)
@@ -116,7 +131,7 @@ def plot(report: ColdStartReport, path: Path) -> None:
         panel.set_ylabel(f"NDCG@{table.k}")
         panel.set_title(heading(table))
         panel.grid(visible=True, alpha=0.3)
-        panel.legend(fontsize="small")
+        panel.legend(fontsize="x-small", ncols=2)
     figure.savefig(path, dpi=120)
 
 
@@ -139,8 +154,12 @@ def _budgets(table: Table) -> Grid:
     return Grid("Budgets, and what validation users chose", header, tuple(rows), -1)
 
 
-def _figures(table: Table) -> Grid:
-    return _grid(table, f"NDCG@{table.k}", lambda line, at: _decimal(line.ndcg[at].mean))
+def _figure(name: str) -> Cell:
+    def cell(line: Line, at: int) -> str:
+        figure = getattr(line, name)[at]
+        return f"{_decimal(figure.mean)} ±{_decimal((figure.high - figure.low) / 2)}"
+
+    return cell
 
 
 def _lead(name: str) -> Cell:
@@ -155,6 +174,11 @@ def _short_lead(line: Line, at: int) -> str:
     lead = line.ndcg_lead[at]
     text = percent(lead.mean).removesuffix(" %")
     return f"({text})" if lead.low <= 0 <= lead.high else text
+
+
+def _sentence(table: Table) -> str:
+    text = sentence_of(table)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _decimal(value: float) -> str:
