@@ -194,14 +194,15 @@ class Comparison:
     def _baseline(self, start: Method, role: Role) -> Measured:
         options = asdict(start)  # type: ignore[call-overload]
         code = digest_code(*_BASELINE_CODE)
-        key = self._key({"name": start.name, "start": options, "code": code})
+        budget = asdict(self.budget)
+        key = self._key({"name": start.name, "start": options, "budget": budget, "code": code})
         kept = self.cache.read(key)
         if kept is not None:
             measured = Measured.of(kept)
             self._tell(measured, read_back=True)
             return measured
-        data, budget = self.round.training, self.budget
-        found = tune(start, data, self.round.validation, budget)
+        data = self.round.training
+        found = tune(start, data, self.round.validation, self.budget)
         measured = Measured(
             start.name,
             role,
@@ -209,14 +210,14 @@ class Comparison:
             found.objective,
             found.trials,
             found.seconds,
-            evaluate(found.ranker, self.round.test, data.popularity, budget.k),
+            evaluate(found.ranker, self.round.test, data.popularity, self.budget.k),
         )
         self.cache.write(key, measured.as_dict())
         self._tell(measured, read_back=False)
         return measured
 
     def _key(self, parts: dict[str, Any]) -> str:
-        return key_of({**parts, **asdict(self.budget), "round": self.round.fingerprint})
+        return key_of({**parts, "k": self.budget.k, "round": self.round.fingerprint})
 
     def _tell(self, one: Measured, *, read_back: bool) -> None:
         how = "read back" if read_back else f"{one.seconds:.1f} s"
