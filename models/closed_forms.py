@@ -138,7 +138,7 @@ def ease(x: sparse.csr_array, ridge: float) -> Floats:
     gram = np.asfortranarray((x.T @ x).toarray(), np.float32)
     gram[np.diag_indices_from(gram)] += ridge
     factor, _ = linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-    inverse, info = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
+    inverse, info = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)  # type: ignore[attr-defined]
     if info:
         raise ArithmeticError(f"the Gram matrix is singular at ridge {ridge}: take a larger one")
     inverse = np.tril(inverse)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from firstedge.graph.histories import Given, ranges
 from firstedge.models.item_encoder import ItemGraph

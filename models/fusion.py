@@ -8,7 +8,7 @@ earn its place ends at zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,6 @@ import numpy.typing as npt
 import torch
 
 from firstedge.models import metrics
-from firstedge.models.metrics import Targets
 from firstedge.models.protocol import KShotCases
 from firstedge.models.scorer import UserBatch
 
@@ -27,6 +26,8 @@ Ints = npt.NDArray[np.int64]
 ROUNDS = (2.0, 1.5, 1.2)
 # A round's gain below this is noise, and ends it.
 LEAST_GAIN = 1e-5
+# Candidates that each channel and each start brings to the pool of a search.
+POOL_DEPTH = 60
 
 
 @dataclass(frozen=True)
@@ -55,31 +56,73 @@ class Arena:
 
     def __init__(self, cases: KShotCases, k: int = 20, exclude_given: bool = True) -> None:
         self.users: tuple[UserBatch, ...] = tuple(case.users for case in cases.cases)
-        self.num_items, self.k = cases.num_items, k
-        self.targets = concatenate([case.targets for case in cases.cases])
-        starts = np.cumsum([0, *(len(users) for users in self.users)])[:-1]
-        rows, columns = [], []
-        for start, users in zip(starts, self.users, strict=True):
-            is_item = users.given.targets < cases.num_items
-            rows.append(users.given.users[is_item] + start)
-            columns.append(users.given.targets[is_item])
-        none = np.empty(0, np.int64)
-        self._given = (np.concatenate(rows), np.concatenate(columns))
-        self._excluded = self._given if exclude_given else (none, none)
+        self.counts = np.concatenate([case.targets.counts for case in cases.cases])
+        self.k = min(k, cases.num_items)
+        self.relevant = np.zeros((len(self.counts), cases.num_items), np.bool_)
+        self.barred = np.zeros_like(self.relevant)
+        start = 0
+        for case in cases.cases:
+            owners = np.repeat(np.arange(start, start + len(case.users)), case.targets.counts)
+            self.relevant[owners, case.targets.items] = True
+            given = case.users.given
+            is_item = given.targets < cases.num_items
+            self.barred[given.users[is_item] + start, given.targets[is_item]] = exclude_given
+            start += len(case.users)
 
     def ndcg(self, scores: Floats) -> float:
-        """Mean NDCG@k of float32[requests, num_items]; the excluded items are overwritten."""
-        scores[self._excluded] = -np.inf
-        top = torch.topk(torch.from_numpy(scores), min(self.k, self.num_items)).indices.numpy()
-        hit = metrics.hits(top, self.targets)
-        return float(metrics.ndcg(hit, self.targets.counts).mean())
+        """Mean NDCG@k of float32[requests, num_items]; what is barred is overwritten."""
+        scores[self.barred] = -np.inf
+        return self._mean_ndcg(scores, self.relevant)
+
+    def pooled(self, lists: Sequence[Floats], depth: int) -> Pool:
+        """The candidates that any of some scores has among its best ``depth``.
+
+        Args:
+            lists: Scores, float32[requests, num_items] each.
+            depth: Candidates from each.
+        """
+        depth = min(depth, self.relevant.shape[1])
+        candidates = np.zeros_like(self.relevant)
+        for scores in lists:
+            allowed = np.where(self.barred, -np.inf, scores)
+            best = torch.topk(torch.from_numpy(allowed), depth).indices.numpy()
+            np.put_along_axis(candidates, best, True, axis=1)
+        candidates &= ~self.barred
+        width = max(int(candidates.sum(1).max(initial=0)), self.k)
+        # Candidates first, in the order of their rows; what fills up a row stays void.
+        items = np.argsort(~candidates, axis=1, kind="stable")[:, :width]
+        void = ~np.take_along_axis(candidates, items, 1)
+        relevant = np.take_along_axis(self.relevant, items, 1) & ~void
+        return Pool(items, void, lambda scores: self._mean_ndcg(scores, relevant))
+
+    def _mean_ndcg(self, scores: Floats, relevant: npt.NDArray[np.bool_]) -> float:
+        top = torch.topk(torch.from_numpy(scores), self.k).indices.numpy()
+        hit = np.take_along_axis(relevant, top, 1)
+        return float(metrics.ndcg(hit, self.counts).mean())
 
 
-def concatenate(parts: Sequence[Targets]) -> Targets:
-    """Targets of several groups of users as one."""
-    counts = np.concatenate([part.counts for part in parts])
-    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    return Targets(offsets, np.concatenate([part.items for part in parts]))
+@dataclass(frozen=True)
+class Pool:
+    """A few candidates of each request, among which a search is quick.
+
+    Attributes:
+        items: int64[requests, width], item rows.
+        void: bool[requests, width], places that hold no candidate.
+        figure: Mean NDCG of float32[requests, width], scores of the candidates.
+    """
+
+    items: Ints
+    void: npt.NDArray[np.bool_]
+    figure: Callable[[Floats], float]
+
+    def take(self, scores: Floats) -> Floats:
+        """float32[requests, width] of float32[requests, num_items], finite or -inf where void."""
+        return np.take_along_axis(scores, self.items, 1)
+
+    def ndcg(self, scores: Floats) -> float:
+        """Mean NDCG of float32[requests, width]; void places are overwritten."""
+        scores[self.void] = -np.inf
+        return self.figure(scores)
 
 
 def search(
@@ -96,20 +139,26 @@ def search(
         starts: Coefficients to start from; a channel that is not named starts at zero.
         units: By name, a coefficient of a usual size: what to try for a channel that is at zero.
     """
-    climbs = [_climb(arena, channels, start, units) for start in starts]
+    first = [
+        combine(channels, {name: start.get(name, 0.0) for name in channels}) for start in starts
+    ]
+    pool = arena.pooled([*channels.values(), *first], POOL_DEPTH)
+    pooled = {name: pool.take(channel) for name, channel in channels.items()}
+    climbs = [_climb(pool, pooled, start, units) for start in starts]
     best = max(climbs, key=lambda found: found.objective)
-    return Found(best.weights, best.objective, sum(found.trials for found in climbs))
+    objective = arena.ndcg(combine(channels, best.weights))
+    return Found(best.weights, objective, sum(found.trials for found in climbs))
 
 
 def _climb(
-    arena: Arena,
+    pool: Pool,
     channels: Mapping[str, Floats],
     start: Mapping[str, float],
     units: Mapping[str, float],
 ) -> Found:
     weights = {name: float(start.get(name, 0.0)) for name in channels}
     total = combine(channels, weights)
-    best, trials = arena.ndcg(total.copy()), 1
+    best, trials = pool.ndcg(total.copy()), 1
     for factor in ROUNDS:
         for name, channel in channels.items():
             now = weights[name]
@@ -117,7 +166,7 @@ def _climb(
             moves = (0.0, now * factor, now / factor) if now else (usual / 4, usual)
             for move in moves:
                 trial = total + np.float32(move - weights[name]) * channel
-                figure = arena.ndcg(trial.copy())
+                figure = pool.ndcg(trial.copy())
                 trials += 1
                 if figure > best + LEAST_GAIN:
                     best, total, weights[name] = figure, trial, move
