@@ -13,10 +13,12 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,9 @@ from firstedge.loaders.prepare import DAY_MS, Part, Plan, Sieve, prepare
 from firstedge.loaders.readers import Source
 from firstedge.loaders.rejects import RejectsFile
 from firstedge.loaders.report import FileReport
+
+T = TypeVar("T")
+Prepared = tuple[pa.Table, dict[TableName, Part], Sieve]
 
 
 @dataclass(frozen=True)
@@ -187,8 +192,10 @@ class Job:
             plan = Plan(mapping, self.store.schema, source.types, self.options.latest, namespace)
             last = state.stage == self.stages - 1
             tree = CategoryTree.read(self.store) if last and self.stages > 1 else None
-            for chunk in cut(source.batches, self.options.chunk_rows, state.rows):
-                parts, sieve = prepare(chunk, plan, state.rows)
+            prepared = _prepare_all(
+                cut(source.batches, self.options.chunk_rows, state.rows), plan, state.rows
+            )
+            for chunk, parts, sieve in ahead(prepared):
                 if last:
                     state = self._write(parts, sieve, chunk, tree, state)
                 else:
@@ -273,6 +280,22 @@ class Job:
             rejects=str(rejects) if rejects else None,
         )
         return replace(report, duplicates=max(state.events - report.new_events, 0))
+
+
+def _prepare_all(chunks: Iterator[pa.Table], plan: Plan, first: int) -> Iterator[Prepared]:
+    for chunk in chunks:
+        parts, sieve = prepare(chunk, plan, first)
+        yield chunk, parts, sieve
+        first += chunk.num_rows
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each of them made in a thread while the one before it is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = pool.submit(next, items, None)
+            yield item
 
 
 def cut(batches: Iterator[pa.RecordBatch], size: int, skip: int) -> Iterator[pa.Table]:

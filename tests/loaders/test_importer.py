@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -574,14 +575,28 @@ def test_rejects_that_cannot_be_written_are_told(store: GraphStore, tmp_path: Pa
     assert store.counts()["items"] == 0
 
 
-def test_a_file_that_ends_too_early_is_told_and_goes_on(store: GraphStore, tmp_path: Path) -> None:
-    import_items(store, {"id": ["i"]})
-    path = tmp_path / "a.csv"
+def test_a_missing_file_is_told(store: GraphStore, tmp_path: Path) -> None:
     mappings = parse_mappings(VIEWS, "shop.toml", tmp_path)
     with pytest.raises(MappingError, match=r"cannot read .*a\.csv: No such file"):
         import_files(store, mappings)
-    path.write_text("u,i\nu1,i\n")
-    assert import_files(store, mappings).files[0].new_events == 1
+
+
+def test_a_file_that_ends_too_early_is_told_and_goes_on(
+    store: GraphStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firstedge.loaders.readers.BLOCK", 1_000)
+    import_items(store, {"id": ["i"]})
+    packed = gzip.compress("".join(["u,i\n", *(f"u{n},i\n" for n in range(2_000))]).encode())
+    path = tmp_path / "a.csv"
+    path.write_bytes(packed[: len(packed) // 2])
+    mappings = parse_mappings(VIEWS, "shop.toml", tmp_path)
+    with pytest.raises(MappingError, match=r"cannot read .*a\.csv as csv"):
+        import_files(store, mappings, ImportOptions(chunk_rows=300))
+    there = store.counts()["events.view"]
+    assert 0 < there < 2_000
+    path.write_bytes(packed)
+    (file,) = import_files(store, mappings).files
+    assert (file.new_events, file.duplicates) == (2_000 - there, there)
 
 
 def test_options_that_make_no_sense_are_refused() -> None:
