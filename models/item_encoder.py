@@ -164,4 +164,5 @@ def _torch_csr(matrix: sparse.csr_array) -> Tensor:
             torch.from_numpy(matrix.indices.astype(np.int64)),
             torch.from_numpy(matrix.data.astype(np.float32)),
             matrix.shape,
+            check_invariants=False,  # said, for torch warns about its own default
         )
