@@ -84,8 +84,7 @@ def events(store: GraphStore) -> list[tuple[Any, ...]]:
 def everything(store: GraphStore) -> dict[str, Any]:
     """All that a store says."""
     found: dict[str, Any] = {
-        name: rows(store.read(name))  # type: ignore[arg-type]
-        for name in ("users", "items", "categories", "item_categories")
+        name: rows(store.read(name)) for name in ("users", "items", "categories", "item_categories")
     }
     found["events"] = sorted(rows(store.read_events()), key=lambda row: row[-1])
     return found | store.counts()
@@ -196,7 +195,7 @@ def test_the_report_adds_up_and_can_be_shown(store: GraphStore, tmp_path: Path) 
 
 def test_a_rejected_row_is_kept_as_it_was(store: GraphStore, tmp_path: Path) -> None:
     report = import_files(store, load_mappings(SHOP), options(tmp_path))
-    found = {}
+    found: dict[tuple[str, str], str] = {}
     for file in report.files:
         with Path(file.rejects or "").open(newline="", encoding="utf-8") as text:
             found |= {(file.name, row["line"]): row["row"] for row in csv.DictReader(text)}
@@ -380,11 +379,11 @@ with open_store(str(Path(folder) / "killed.lbug"), Schema.load(shop)) as store:
 """
 
 
-def killed(folder: Path, when: str, count: str, chunk: str, grown: int = 0) -> int:
+def killed(folder: Path, kill: str, grown: int = 0) -> int:
     """Run an import that kills itself, or kill it once its file of rejects has grown."""
     path = folder / "killed" / "orders.csv"
     size = path.stat().st_size if path.exists() else 0
-    arguments = [str(SHOP), str(folder), when, count, chunk]
+    arguments = [str(SHOP), str(folder), *kill.split()]
     with subprocess.Popen([sys.executable, "-c", RUN, *arguments]) as run:
         while grown and run.poll() is None and path.stat().st_size < size + grown:
             time.sleep(0.001)
@@ -398,8 +397,8 @@ def test_a_killed_import_goes_on_where_it_was(tmp_path: Path) -> None:
     whole, report, rejected = outcome(tmp_path, "whole", 1_000)
     # Calls of one chunk: users, events, note. The chunks differ from run to run.
     for kill in ("before 1 30", "after 3 25", "after 2 20", "before 5 17"):
-        assert killed(tmp_path, *kill.split()) == -signal.SIGKILL
-    assert killed(tmp_path, "never", "0", "1", grown=400) == -signal.SIGKILL
+        assert killed(tmp_path, kill) == -signal.SIGKILL
+    assert killed(tmp_path, "never 0 1", grown=400) == -signal.SIGKILL
     with fresh(tmp_path, "killed") as (store, mappings):
         chosen = ImportOptions(rejects=tmp_path / "killed", now=NOW, chunk_rows=23)
         (file,) = import_files(store, mappings, chosen).files
