@@ -18,20 +18,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from firstedge.graph.cypher import kind_names
-from firstedge.graph.ladybug_link import PENDING, Session
+from firstedge.graph.ladybug_link import FEW, PENDING, Session
 from firstedge.graph.ladybug_nodes import Rows, encoded, find_rows
+from firstedge.graph.ladybug_notes import read_note, write_note
 from firstedge.graph.schema import Kind, Schema
 from firstedge.graph.store import COLUMNS, Written
 
-# Up to so many events go straight into the relationship table, and up to so many users are looked
-# for one by one: dear for many, cheap for few.
-FEW = 1_000
 # With so many pending rows or tables the next write folds them first.
 FOLD_ROWS = 1_000_000
 FOLD_TABLES = 16
 # Stored events whose keys are held against given ones at a time, which bounds the memory for it.
 _SCAN = 2_000_000
 
+_FOLDED = "firstedge/folded"
 _EMPTY = COLUMNS["events"].empty_table()
 _VALUES = ("time", "seq", "weight", "key")
 
@@ -151,7 +150,7 @@ class _Part:
 
 
 def _parts(session: Session, schema: Schema) -> Iterator[_Part]:
-    for pending in session.pending:
+    for pending in _pending(session):
         yield _Part("pending_keys", {"pending": pending})
     for kind in _kinds_there(session, schema).values():
         for first, last in _row_ranges(session, schema, kind):
@@ -174,10 +173,30 @@ def _kinds_there(session: Session, schema: Schema) -> dict[str, Kind]:
 
 
 def _append(session: Session, edges: pa.Table) -> None:
-    number = 1 + max((int(name.removeprefix(PENDING)) for name in session.pending), default=0)
-    table = f"{PENDING}{number}"
+    table = f"{PENDING}{1 + max(map(_number, _made(session)), default=_folded(session))}"
     session.create(table, "create_pending", {"pending": table})
-    session.run("copy", {"table": table}, {"rows": edges})
+    session.copy(table, edges)
+
+
+def _number(pending: str) -> int:
+    return int(pending.removeprefix(PENDING))
+
+
+def _made(session: Session) -> list[str]:
+    """All tables of pending events, also those that were folded and should go."""
+    return sorted((name for name in session.tables if name.startswith(PENDING)), key=_number)
+
+
+def _folded(session: Session) -> int:
+    """The number of the last table that was folded."""
+    return int(read_note(session, _FOLDED) or 0)
+
+
+def _pending(session: Session) -> list[str]:
+    """The tables of events that are not relationships yet, oldest first."""
+    made = _made(session)
+    folded = _folded(session) if made else 0
+    return [name for name in made if _number(name) > folded]
 
 
 def _insert(session: Session, schema: Schema, edges: pa.Table) -> None:
@@ -189,7 +208,7 @@ def _insert(session: Session, schema: Schema, edges: pa.Table) -> None:
 
 def fold_is_due(session: Session) -> bool:
     """Whether so much is pending that it should become relationships."""
-    pending = session.pending
+    pending = _pending(session)
     if len(pending) >= FOLD_TABLES:
         return True
     rows = (session.number("count_nodes", {"label": name}) for name in pending)
@@ -197,12 +216,23 @@ def fold_is_due(session: Session) -> bool:
 
 
 def fold(session: Session) -> None:
-    """Make relationships of the pending events."""
-    for name in session.pending:
+    """Make relationships of the pending events, and note that their tables are done with.
+
+    The tables are dropped by `drop_folded` in the next transaction; see `Session`.
+    """
+    pending = _pending(session)
+    for name in pending:
         edges = session.run("read_pending", {"pending": name})
         for type_ in pc.unique(edges["type"]).to_pylist():
             of_type = edges.filter(pc.equal(edges["type"], type_)).drop_columns("type")
-            session.run("copy", {"table": type_}, {"rows": of_type})
+            session.copy(type_, of_type)
+    if pending:
+        write_note(session, _FOLDED, str(_number(pending[-1])))
+
+
+def drop_folded(session: Session) -> None:
+    """Drop the tables that were folded."""
+    for name in set(_made(session)) - set(_pending(session)):
         session.drop(name)
 
 
@@ -212,7 +242,7 @@ def count_events(session: Session, schema: Schema) -> dict[str, int]:
     for name, kind in _kinds_there(session, schema).items():
         counts[name] = session.number("count_relationships", {"type": kind.type})
     kinds = {kind.type: name for name, kind in schema.kind.items()}
-    for pending in session.pending:
+    for pending in _pending(session):
         found = session.run("count_pending", {"pending": pending}).to_pydict()
         for type_, number in zip(found["type"], found["number"], strict=True):
             if type_ in kinds:
@@ -248,10 +278,11 @@ def _with_kind(edges: pa.Table, kind: str) -> pa.Table:
 
 def _read_pending(session: Session, schema: Schema, bounds: Bounds) -> Iterator[pa.Table]:
     users = None
-    if bounds.few is not None and session.pending:
+    tables = _pending(session)
+    if bounds.few is not None and tables:
         ids = pa.array(bounds.few, pa.string())
         users = pa.array(find_rows(session, schema.user.label, schema.user.key, ids))
-    for pending in session.pending:
+    for pending in tables:
         edges = session.run("read_pending", {"pending": pending})
         edges = edges.filter(_within(edges, bounds, users))
         for name, kind in schema.kind.items():

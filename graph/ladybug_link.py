@@ -27,6 +27,10 @@ NOTES = "_firstedge"
 ROW = "_firstedge_row"
 PENDING = "_firstedge_events_"
 
+# Up to so many rows are inserted one by one, and so many ids are looked for one by one; for more
+# of them there are ways that cost more at once and less a row.
+FEW = 1_000
+
 _ARROW_CHUNK = 1 << 20
 
 
@@ -35,9 +39,17 @@ class Session:
 
     A session has a connection of its own: a connection keeps every Arrow table that it was ever
     given.
+
+    What COPY writes is not in the database's log: it is on the disk when the commit has returned,
+    but a process that is killed in the middle of the commit may keep what else the transaction
+    did, and lose all that it copied. So what must not come apart is either all copied or all not.
+
+    Attributes:
+        copied: Whether something was copied.
     """
 
     def __init__(self, connection: ladybug.Connection) -> None:
+        self.copied = False
         self._connection = connection
         self._tables: dict[str, str] | None = None
 
@@ -73,11 +85,10 @@ class Session:
             self._tables = dict(zip(listed["name"], listed["type"], strict=True))
         return self._tables
 
-    @property
-    def pending(self) -> list[str]:
-        """The tables of events that are not relationships yet, oldest first."""
-        found = (name for name in self.tables if name.startswith(PENDING))
-        return sorted(found, key=lambda name: int(name.removeprefix(PENDING)))
+    def copy(self, table: str, rows: pa.Table) -> None:
+        """Append many rows to a table; columns go by position, ends of relationships first."""
+        self.run("copy", {"table": table}, {"rows": rows})
+        self.copied = True
 
     def create(self, table: str, file: str, names: Mapping[str, str]) -> None:
         """Make a table by the query of a file, unless it is there."""
@@ -232,6 +243,10 @@ def _translation(text: str, path: Path) -> StoreError:
         )
     if "not a valid" in text:
         return StoreUnsupported(f"{path} is not a store: it holds something else")
+    if "recovery is pending" in text:
+        return StoreUnavailable(
+            f"the store {path} was not closed properly; open it once for writing, which mends it"
+        )
     if "Cannot read checkpoint" in text or "past the end" in text or "corrupt" in text.lower():
         return StoreUnavailable(
             f"the store {path} is damaged ({text}); take it from a backup, or import the shop's"

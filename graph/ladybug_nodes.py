@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from firstedge.graph.cypher import node_names
 from firstedge.graph.errors import DataError
-from firstedge.graph.ladybug_link import ROW, Session
+from firstedge.graph.ladybug_link import FEW, ROW, Session
 from firstedge.graph.schema import Schema
 from firstedge.graph.store import Written
 from firstedge.graph.tables import check_tree
@@ -61,8 +61,15 @@ def _plain(given: pa.DataType) -> pa.DataType:
     return pa.list_(pa.string()) if pa.types.is_list(given) else given
 
 
-def write_nodes(session: Session, label: str, key: str, rows: pa.Table) -> Written:
+def write_nodes(session: Session, label: str, key: str, rows: pa.Table, few: int = FEW) -> Written:
     """Write nodes: the column ``id`` is their key, the others are properties.
+
+    Args:
+        session: Where to.
+        label: Their label.
+        key: The property that is their key.
+        rows: The nodes.
+        few: The number of new nodes up to which none is copied; see `Session`.
 
     Raises:
         DataError: If a property is of another type than it has in the store.
@@ -76,13 +83,16 @@ def write_nodes(session: Session, label: str, key: str, rows: pa.Table) -> Writt
     session.create(label, "create_nodes", {"label": label, "key": key})
     nodes = _fit_columns(session, label, nodes)
     at = find_rows(session, label, key, nodes[key])
-    known = at >= 0
-    _update(session, label, nodes.drop_columns(key).filter(pa.array(known)), at[known])
-    new = nodes.filter(pa.array(~known))
-    if new.num_rows:
+    new = nodes.filter(pa.array(at < 0))
+    if 0 < new.num_rows <= few:
+        inserted = pa.table({"id": new[key]})
+        session.run("insert_nodes", {"label": label, "key": key}, {"rows": inserted})
+        at = find_rows(session, label, key, nodes[key])
+    _update(session, label, nodes.drop_columns(key).filter(pa.array(at >= 0)), at[at >= 0])
+    if new.num_rows > few:
         columns = node_columns(session, label)
         whole = [_column(new, name, type_) for name, type_ in columns.items()]
-        session.run("copy", {"table": label}, {"rows": pa.table(whole, list(columns))})
+        session.copy(label, pa.table(whole, list(columns)))
     return Written(new=new.num_rows, known=rows.num_rows - new.num_rows)
 
 
@@ -175,7 +185,7 @@ def write_categories(session: Session, schema: Schema, rows: pa.Table) -> Writte
     plain = pa.table(
         [rows["id"], rows["name"], rows["derived"]], ["id", names["category_name"], "derived"]
     )
-    written = write_nodes(session, label, key, plain)
+    written = write_nodes(session, label, key, plain, few=plain.num_rows)
     below = rows.filter(rows["parent"].is_valid())
     if not below.num_rows:
         return written
@@ -201,7 +211,7 @@ def _hang(session: Session, schema: Schema, given: dict[str, str]) -> None:
     parents = find_rows(session, label, key, pa.array(list(moved.values()), pa.string()))
     session.run("drop_parents", names, {"rows": pa.table({"row": children})})
     edges = pa.table({"source": children, "target": parents})
-    session.run("copy", {"table": schema.category.parent}, {"rows": edges})
+    session.run("insert_parents", names, {"rows": edges})
 
 
 def read_parents(session: Session, schema: Schema) -> dict[str, str]:
@@ -229,5 +239,5 @@ def write_members(session: Session, schema: Schema, rows: pa.Table) -> Written:
     new = np.setdiff1d(positions, found)
     if len(new):
         edges = given.take(pa.array(new)).drop_columns("position")
-        session.run("copy", {"table": member}, {"rows": edges})
+        session.copy(member, edges)
     return Written(len(new), number - len(new), orphans)

@@ -17,6 +17,7 @@ from firstedge.graph.cypher import node_names
 from firstedge.graph.errors import FirstedgeError, SchemaError
 from firstedge.graph.ladybug_check import check_schema
 from firstedge.graph.ladybug_link import NOTES, PENDING, ROW, LadybugLink, Session
+from firstedge.graph.ladybug_notes import read_note, write_note
 from firstedge.graph.schema import Schema
 from firstedge.graph.store import COLUMNS, TableName, Written
 from firstedge.graph.tables import checked_table
@@ -96,7 +97,7 @@ class LadybugStore:
         with self._link.writing() as session:
             written = self._write(session, table, rows)
             if note is not None:
-                _write_note(session, *note)
+                write_note(session, *note)
         return written
 
     def _write(self, session: Session, table: TableName, rows: pa.Table) -> Written:
@@ -115,8 +116,13 @@ class LadybugStore:
         with self._link.reading() as session:
             due = events.fold_is_due(session)
         if due:
-            with self._link.writing() as session:
-                events.fold(session)
+            self._fold()
+
+    def _fold(self) -> None:
+        with self._link.writing() as session:
+            events.fold(session)
+        with self._link.writing() as session:
+            events.drop_folded(session)
 
     def read(self, table: Literal["users", "items", "categories", "item_categories"]) -> pa.Table:
         """See `GraphStore.read`."""
@@ -156,15 +162,12 @@ class LadybugStore:
     def read_note(self, name: str) -> str | None:
         """See `GraphStore.read_note`."""
         with self._link.reading() as session:
-            if NOTES not in session.tables:
-                return None
-            found = session.run("read_note", values={"name": name})["text"].to_pylist()
-        return found[0] if found else None
+            return read_note(session, name)
 
     def write_note(self, name: str, text: str) -> None:
         """See `GraphStore.write_note`."""
         with self._link.writing() as session:
-            _write_note(session, name, text)
+            write_note(session, name, text)
 
     def close(self) -> None:
         """See `GraphStore.close`."""
@@ -173,8 +176,7 @@ class LadybugStore:
         self._open = False
         try:
             if not self._link.read_only:
-                with self._link.writing() as session:
-                    events.fold(session)
+                self._fold()
         except FirstedgeError as error:
             _log.warning("%s stays as it is, and nothing is lost: %s", self.url, error)
         finally:
@@ -190,11 +192,6 @@ class LadybugStore:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _write_note(session: Session, name: str, text: str) -> None:
-    session.create(NOTES, "create_notes", {})
-    session.run("write_note", values={"name": name, "text": text})
 
 
 def _check_names(schema: Schema) -> None:

@@ -1,1 +1,1 @@
-CREATE NODE TABLE `_firstedge` (name STRING PRIMARY KEY, text STRING)
+CREATE NODE TABLE `_firstedge` (n INT64 PRIMARY KEY, name STRING, text STRING)

@@ -1,1 +1,2 @@
-MATCH (n:`_firstedge` {name: $name}) RETURN n.text AS text
+MATCH (n:`_firstedge`) WHERE n.name = $name
+RETURN n.text AS text ORDER BY n.n DESC LIMIT 1

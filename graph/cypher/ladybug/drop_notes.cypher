@@ -1,0 +1,1 @@
+MATCH (n:`_firstedge`) WHERE n.name = $name AND n.n < $n DELETE n

@@ -1,0 +1,1 @@
+LOAD FROM $rows CREATE (:`{label}` {`{key}`: id})

@@ -1,0 +1,1 @@
+CREATE (:`_firstedge` {n: $n, name: $name, text: $text})

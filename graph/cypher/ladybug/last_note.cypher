@@ -1,0 +1,1 @@
+MATCH (n:`_firstedge`) RETURN max(n.n) AS n

@@ -1,1 +1,0 @@
-MERGE (n:`_firstedge` {name: $name}) SET n.text = $text
