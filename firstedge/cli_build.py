@@ -12,8 +12,14 @@ from rich.markup import escape
 from firstedge._version import __version__
 from firstedge.console import answer, import_progress, say, two_columns
 from firstedge.encoders import open_encoder
-from firstedge.graph.errors import MappingError, SettingsError
+from firstedge.graph.errors import BundleError, MappingError, SettingsError
 from firstedge.graph.store import open_store
+from firstedge.models.bundle_file import (
+    current_version,
+    encoder_folder,
+    load_bundle,
+    save_bundle,
+)
 from firstedge.settings import (
     BUNDLE,
     CACHE,
@@ -129,9 +135,9 @@ def categorize(
 
     Example: firstedge categorize --store shop.lbug
     """
+    reader = _reader(encoder, cache, device)
     from firstedge.loaders.categorize import categorize as derive
 
-    reader = _reader(encoder, cache, device)
     with open_store(store, load_schema(schema)) as opened:
         found = derive(opened, reader, seed=seed)
     answer(asdict(found), two_columns(asdict(found).items()), as_json)
@@ -145,17 +151,24 @@ def train(
     cache: Cache = CACHE,
     device: Device = DEVICE,
     seed: Seed = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Train even if nothing has changed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn a model from a store.
 
-    The version that was at --bundle before stays beside it.
+    If the store and the options are what the model at --bundle was trained on, nothing is done.
+    The version that was there before stays beside the new one.
 
     Example: firstedge train --store shop.lbug --bundle bundle
     """
+    snapshot = _read(store, schema, open_encoder(encoder, cache, device))
+    if not force and _is_trained(bundle, snapshot, seed):
+        _show(load_bundle(bundle), bundle, "nothing has changed since version", as_json)
+        return
     from firstedge.models.train import train as learn
 
-    snapshot = _read(store, schema, open_encoder(encoder, cache, device))
     _save(learn(snapshot, _options(seed, device)), bundle, as_json)
 
 
@@ -172,7 +185,6 @@ def update(
 
     Example: firstedge update --store shop.lbug --bundle bundle
     """
-    from firstedge.models.bundle_file import encoder_folder, load_bundle
     from firstedge.models.update import update_bundle
 
     trained = load_bundle(bundle)
@@ -248,12 +260,28 @@ def _options(seed: int, device: str) -> TrainOptions:
     return TrainOptions(fit=FitOptions(seed=seed, device=None if device == "auto" else device))
 
 
-def _save(trained: Bundle, path: Path, as_json: bool) -> None:
-    from firstedge.models.bundle_file import save_bundle
+def _is_trained(path: Path, snapshot: Snapshot, seed: int) -> bool:
+    """Whether training would make the bundle at ``path`` again; told without importing torch."""
+    try:
+        about = load_bundle(path).about
+    except BundleError:
+        return False
+    return "update_seconds" not in about and (
+        about.get("firstedge"),
+        about.get("fingerprint"),
+        about.get("options", {}).get("fit", {}).get("seed"),
+    ) == (__version__, snapshot.fingerprint, seed)
 
-    version = save_bundle(trained, path)
+
+def _save(trained: Bundle, path: Path, as_json: bool) -> None:
+    save_bundle(trained, path)
+    _show(trained, path, "version", as_json)
+
+
+def _show(trained: Bundle, path: Path, what: str, as_json: bool) -> None:
+    version = current_version(path)
     data = {"path": str(path), "version": version, "about": dict(trained.about)}
-    answer(data, f"{escape(repr(trained))} in {escape(str(path))}, version {version}", as_json)
+    answer(data, f"{escape(f'{trained!r} in {path}')}: {what} {version}", as_json)
 
 
 def _write_text(path: Path, text: str) -> None:

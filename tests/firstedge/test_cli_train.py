@@ -1,0 +1,109 @@
+"""Commands that train, on a shop of two tastes in a real embedded store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import firstedge as fe
+from tests.firstedge.conftest import Run
+
+NUM_USERS, NUM_ITEMS = 150, 24
+PLAIN = ("--encoder", "none", "--device", "cpu", "--json")
+
+
+def write_tastes(path: str) -> None:
+    """Even users touch even items and odd users odd ones, mostly."""
+    rng = np.random.default_rng(0)
+    users = np.repeat(np.arange(NUM_USERS), rng.integers(5, 11, NUM_USERS))
+    n = len(users)
+    taste = np.where(rng.random(n) < 0.9, users % 2, rng.integers(0, 2, n))
+    items = rng.zipf(1.5, n) % (NUM_ITEMS // 2) * 2 + taste
+    with fe.open_store(path) as store:
+        store.write("users", pa.table({"id": [f"u{row:03d}" for row in range(NUM_USERS)]}))
+        store.write("items", pa.table({"id": [f"i{row:03d}" for row in range(NUM_ITEMS)]}))
+        store.write("events", events_of(users, items, "first"))
+
+
+def events_of(users: np.ndarray, items: np.ndarray, name: str) -> pa.Table:
+    n = len(users)
+    return pa.table(
+        {
+            "user": [f"u{row:03d}" for row in users],
+            "target": [f"i{row:03d}" for row in items],
+            "kind": ["purchase"] * n,
+            "time": np.arange(n) * 60_000,
+            "seq": np.zeros(n, np.int64),
+            "weight": pa.nulls(n, pa.float64()),
+            "key": [f"{name}-{row}" for row in range(n)],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with a store that the tests below go on with, in their order."""
+    path = tmp_path_factory.mktemp("tastes")
+    write_tastes(str(path / "shop.lbug"))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _there(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+
+
+def versions() -> int:
+    return len(list(Path("bundle").glob("*/manifest.json")))
+
+
+def test_train_makes_a_bundle_that_answers(run: Run) -> None:
+    shown = run("train", *PLAIN)
+    assert shown.code == 0, shown.err
+    assert 0.7 * NUM_USERS < shown.data["about"]["users"] < NUM_USERS
+    assert f"Snapshot({NUM_USERS} users, {NUM_ITEMS} items" in shown.err
+    for taste in (0, 1):
+        items = run("recommend", "-i", f"i{taste + 2:03d}", "-k", "4", "--json").data["items"]
+        assert [int(item["id"][1:]) % 2 for item in items] == [taste] * 4
+
+
+def test_train_again_does_nothing_without_a_change(run: Run) -> None:
+    before = Path("bundle/current").read_text().strip()
+    assert run("train", *PLAIN).data["version"] == before
+    assert "nothing has changed since version" in run("train", *PLAIN[:-1]).out
+    assert versions() == 1
+
+
+def test_update_takes_what_came_since(run: Run) -> None:
+    before = fe.load_bundle("bundle")
+    with fe.open_store("shop.lbug") as store:
+        store.write("items", pa.table({"id": ["i099"]}))
+        fans = np.arange(0, 60, 2)
+        store.write("events", events_of(fans, np.full(len(fans), 99), "second"))
+    shown = run("update", *PLAIN)
+    assert shown.code == 0, shown.err
+    after = fe.load_bundle("bundle")
+    assert (len(before.items), len(after.items), versions()) == (24, 25, 2)
+    assert after.table.counts[after.items.row("i099")] == 30
+    ids = [item["id"] for item in run("recommend", "-i", "i002", "--json").data["items"]]
+    assert "i099" in ids[:12]
+
+
+def test_coldstart_reports_and_writes(run: Run) -> None:
+    shown = run(
+        *("coldstart", *PLAIN, "--trials", "1", "--markdown", "report.md", "--plot", "report.png")
+    )
+    assert shown.code == 0, shown.err
+    lines = shown.data["tables"][0]["lines"]
+    assert {"firstedge", "popularity", "EASE"} <= {line["name"] for line in lines}
+    assert "| firstedge" in Path("report.md").read_text()
+    assert Path("report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_errors_come_before_the_work(run: Run) -> None:
+    assert "no store" in run("train", "--store", "none.lbug").err.lower()
+    assert run("coldstart", "--folds", "11").code == 2
+    assert "--encoder other than none" in run("categorize", "--encoder", "none").err
