@@ -29,7 +29,7 @@ def answer(data: Mapping[str, Any], view: RenderableType, as_json: bool) -> None
 
 def say(line: str) -> None:
     """Print a line about what is going on."""
-    Console(stderr=True, highlight=False, markup=False).print(line)
+    print(line, file=sys.stderr)
 
 
 def complain(error: FirstedgeError, as_json: bool) -> None:

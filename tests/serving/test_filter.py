@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstedge.graph.errors import QueryError, UnknownId
@@ -79,6 +79,7 @@ filters = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(filters)
 def test_conditions_meet(filter_: Filter) -> None:
     alone = [
@@ -91,6 +92,7 @@ def test_conditions_meet(filter_: Filter) -> None:
     assert passing(filter_) == set.intersection(*map(passing, alone))
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(ITEMS)))
 def test_allowed_and_denied_are_complements(ids: list[str]) -> None:
     allowed = passing(Filter(available=False, allowed=ids))

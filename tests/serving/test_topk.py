@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstedge.serving.topk import top_k
@@ -42,6 +42,7 @@ def test_the_best_may_stand_in_the_rest_behind_the_last_whole_column() -> None:
     assert top_k(scores, 4).tolist() == [6462, 6461, 6460, 6459]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 5000), st.floats(-5, 5, width=32)), st.integers(1, 40))
 def test_it_is_exact_wherever_the_best_stand(peaks: dict[int, float], k: int) -> None:
     scores = np.zeros(5001, np.float32)
