@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from firstedge.graph.schema import Schema
     from firstedge.graph.store import GraphStore, open_store
+    from firstedge.loaders.categorize import categorize
     from firstedge.loaders.importer import (
         import_categories,
         import_events,
@@ -91,6 +92,7 @@ __all__ = [
     "UnknownId",
     "Unused",
     "__version__",
+    "categorize",
     "import_categories",
     "import_events",
     "import_files",
@@ -128,6 +130,7 @@ _HOMES = {
     ),
     "graph.schema": ("Schema",),
     "graph.store": ("GraphStore", "open_store"),
+    "loaders.categorize": ("categorize",),
     "loaders.importer": (
         "import_categories",
         "import_events",

@@ -129,9 +129,17 @@ def categorize(
     cache: Cache = CACHE,
     device: Device = DEVICE,
     seed: Seed = 0,
+    leaves: Annotated[
+        int | None, typer.Option(min=1, help="How many categories; by the catalogue's size if not.")
+    ] = None,
+    beside_given: Annotated[
+        bool, typer.Option("--beside-given", help="Go on where there are given categories.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Derive a tree of categories from the items' texts, for a catalogue without one.
+
+    Where there is one already, items that came since are put into it.
 
     Example: firstedge categorize --store shop.lbug
     """
@@ -139,8 +147,14 @@ def categorize(
     from firstedge.loaders.categorize import categorize as derive
 
     with open_store(store, load_schema(schema)) as opened:
-        found = derive(opened, reader, seed=seed)
-    answer(asdict(found), two_columns(asdict(found).items()), as_json)
+        found = derive(opened, reader, leaves, beside_given, seed)
+    view = (
+        ("categories made", found.leaves),
+        ("under categories made", found.tops),
+        ("items put into one", found.items),
+        ("items without a text", found.without_text),
+    )
+    answer(asdict(found), two_columns(view), as_json)
 
 
 def train(

@@ -107,3 +107,21 @@ def test_errors_come_before_the_work(run: Run) -> None:
     assert "no store" in run("train", "--store", "none.lbug").err.lower()
     assert run("coldstart", "--folds", "11").code == 2
     assert "--encoder other than none" in run("categorize", "--encoder", "none").err
+
+
+def test_categorize_makes_a_tree_once(workplace: Path, run: Run) -> None:
+    Path("firstedge.toml").write_text('[item]\ntitle = "{title}"\n')
+    things = [f"{colour} {thing}" for thing in ("mug", "rug") for colour in ("red", "blue", "big")]
+    ids = [f"i{row}" for row in range(len(things))]
+    with fe.open_store("shop.lbug", fe.Schema.load("firstedge.toml")) as store:
+        store.write("items", pa.table({"id": ids, "title": things}))
+    shown = run("categorize", "--leaves", "2", "--json")
+    assert shown.code == 0, shown.err
+    assert (shown.data["leaves"], shown.data["items"]) == (2, 6)
+    with fe.open_store("shop.lbug", fe.Schema.load("firstedge.toml")) as store:
+        rows = store.read("item_categories").to_pylist()
+        shelves = {row["item"]: row["category"] for row in rows}
+        assert [len({shelves[id_] for id_ in part}) for part in (ids[:3], ids[3:])] == [1, 1]
+        store.write("items", pa.table({"id": ["new"], "title": ["green mug"]}))
+    again = run("categorize", "--json").data
+    assert (again["leaves"], again["items"]) == (0, 1)
