@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo demo-neo4j test lint format bench soak install clean
+.PHONY: demo test lint format bench soak install clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -16,7 +16,7 @@ $(STAMP): setup.cfg pyproject.toml
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/python -m firstedge.demo
+	$(BIN)/python benchmarks/demo.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -q
