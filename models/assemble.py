@@ -117,7 +117,9 @@ class Draft:
     profile_lifts: sparse.csr_array
 
 
-def assemble(draft: Draft, edges: Edges, lean: Floats, coefficients: Coefficients) -> Bundle:
+def assemble(
+    draft: Draft, prior: Floats, edges: Edges, lean: Floats, coefficients: Coefficients
+) -> Bundle:
     """A bundle with these edges and coefficients.
 
     Two further dimensions carry what the net and the pruned edges say of popularity: g_k log p_j,
@@ -125,15 +127,16 @@ def assemble(draft: Draft, edges: Edges, lean: Floats, coefficients: Coefficient
 
     Args:
         draft: Everything else.
+        prior: float32[n], log popularity.
         edges: Item edges, [n, n].
         lean: float32[n], what an edge to any item adds to item j, beside `edges`.
         coefficients: Weights of the terms.
     """
     snapshot, net, data = draft.snapshot, draft.learned, draft.data
-    prior = newcomer_values(data.log_prior, data)
-    w, bias, popular, gamma = net.w, newcomer_values(net.bias, data), prior, coefficients.net
+    popular = newcomer_values(data.log_prior, data)
+    w, bias, gamma = net.w, newcomer_values(net.bias, data), coefficients.net
     if not gamma:  # the net is silent, and its dimensions serve the lean alone
-        w, bias, popular, gamma = np.zeros_like(w), np.zeros_like(bias), np.zeros_like(prior), 1.0
+        w, bias, popular, gamma = np.zeros_like(w), np.zeros_like(bias), np.zeros_like(bias), 1.0
     is_item = (np.arange(len(net.v)) < len(w)).astype(np.float32)
     scales = np.repeat(net.s[:, None], w.shape[1] + 1, 1)
     return Bundle(
@@ -143,7 +146,7 @@ def assemble(draft: Draft, edges: Edges, lean: Floats, coefficients: Coefficient
         schema=snapshot.schema,
         table=item_table(snapshot, data),
         coefficients=replace(coefficients, net=gamma),
-        prior=prior,
+        prior=newcomer_values(prior, data),
         w=np.column_stack((w, popular, lean / np.float32(gamma))),
         b=bias,
         v=np.column_stack((net.v, np.zeros_like(is_item), is_item)),

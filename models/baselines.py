@@ -207,6 +207,21 @@ class Popularity:
         return AdditiveRanker(data.log_prior)
 
 
+def recent_log_prior(histories: Histories, half_life_days: float) -> Floats:
+    """float32[num_items]: log popularity in which a first touch counts half after each half-life.
+
+    A touch without a time is as old as the oldest; some touch must have one.
+    """
+    touches = histories.touches()
+    times = histories.times[touches.events]
+    known = histories.times[histories.times != NO_TIME]
+    ages = (known.max() - np.where(times == NO_TIME, known.min(), times)) / DAY
+    counts = np.bincount(touches.items, 0.5 ** (ages / half_life_days), histories.num_items)
+    # As in the plain prior every item has one touch more: here, one of the oldest.
+    counts += 0.5 ** (ages.max() / half_life_days)
+    return np.log(counts / counts.sum()).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class RecentPopularity:
     """Bestsellers of late: a touch counts half after every half-life."""
@@ -220,15 +235,8 @@ class RecentPopularity:
         return "" if known.any() else "events have no time"
 
     def fit(self, data: TrainingData) -> Ranker:
-        """Count first touches; one without a time is as old as the oldest."""
-        touches = data.histories.touches()
-        times = data.histories.times[touches.events]
-        known = data.histories.times[data.histories.times != NO_TIME]
-        ages = (known.max() - np.where(times == NO_TIME, known.min(), times)) / DAY
-        counts = np.bincount(touches.items, 0.5 ** (ages / self.half_life_days), data.num_items)
-        # As in the plain prior every item has one touch more: here, one of the oldest.
-        counts += 0.5 ** (ages.max() / self.half_life_days)
-        return AdditiveRanker(np.log(counts / counts.sum()).astype(np.float32))
+        """See `Method`."""
+        return AdditiveRanker(recent_log_prior(data.histories, self.half_life_days))
 
 
 @dataclass(frozen=True)

@@ -148,22 +148,17 @@ def ease(x: sparse.csr_array, ridge: float) -> Floats:
     return b
 
 
-def rp3(x: sparse.csr_array, popularity_penalty: float, most: int) -> sparse.csr_array:
-    """RP3beta, float32[n, n]: three-step walks item-user-item over popularity^beta, pruned.
+def rp3(x: sparse.csr_array, alpha: float, beta: float) -> sparse.csr_array:
+    """RP3beta, float32[n, n]: three-step walks with tempered steps, less popular ends preferred.
 
-    Paudel et al., Updatable, Accurate, Diverse, and Scalable Recommendations for Interactive
-    Applications, TiiS 2016.
+    S_ij = n_i^-alpha n_j^-beta sum_u length_u^-alpha x_ui x_uj; Paudel et al., Updatable,
+    Accurate, Diverse, and Scalable Recommendations for Interactive Applications, TiiS 2016.
     """
-    from firstedge.models.edges import prune
-
-    lengths = np.maximum(np.diff(x.indptr), 1).astype(np.float32)
+    s = cooccurrence(x, alpha)
     counts = np.maximum(np.asarray(x.sum(0), np.float32), 1)
-    walk = sparse.csr_array(x.multiply(1 / lengths[:, None]))
-    p = sparse.csr_array((x.T @ walk).multiply(1 / counts[:, None]))
-    p = sparse.csr_array(p.multiply(counts[None, :] ** -popularity_penalty), dtype=np.float32)
-    p.setdiag(0)
-    p.eliminate_zeros()
-    return prune(p, most)
+    rows = np.repeat(np.arange(s.shape[0]), np.diff(s.indptr))
+    s.data *= (counts**-alpha)[rows] * (counts**-beta)[s.indices]
+    return s
 
 
 def profile_lifts(

@@ -11,6 +11,10 @@ from scipy import sparse
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+# Rows of a sparse matrix are made dense in blocks of at most this many cells.
+_BLOCK_CELLS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -89,20 +93,39 @@ def lookup(matrix: sparse.csr_array, where: sparse.csr_array) -> npt.NDArray[np.
 
 
 def prune(matrix: sparse.csr_array, most: int, by_size: bool = False) -> sparse.csr_array:
-    """Keep the strongest ``most`` entries of each row; of equals, the lower column.
+    """Keep the strongest ``most`` entries of each row; of equals, the lower columns.
 
     Args:
         matrix: Any sparse matrix.
         most: Entries to keep of a row.
-        by_size: Whether a strongly negative entry is strong too.
+        by_size: Whether a strongly negative entry is strong too; if not, only positive ones stay.
     """
-    matrix = sparse.csr_array(matrix)
-    matrix.sort_indices()
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    strength = np.abs(matrix.data) if by_size else matrix.data
-    order = np.lexsort((matrix.indices, -strength, rows))
-    place = np.arange(matrix.nnz) - matrix.indptr[:-1][rows]
-    kept = np.sort(order[place < most])
-    counts = np.bincount(rows[kept], minlength=matrix.shape[0])
-    offsets = np.concatenate(([0], np.cumsum(counts)))
-    return sparse.csr_array((matrix.data[kept], matrix.indices[kept], offsets), shape=matrix.shape)
+    num_rows, width = matrix.shape
+    size = max(1, _BLOCK_CELLS // max(width, 1))
+    blocks = []
+    for start in range(0, num_rows, size):
+        dense = matrix[start : start + size].toarray()
+        strength = np.abs(dense) if by_size else dense
+        dense[~best_mask(strength, min(most, width)) | (strength <= 0)] = 0
+        blocks.append(sparse.csr_array(dense))
+    return sparse.csr_array(sparse.vstack(blocks, format="csr"))
+
+
+def best_mask(scores: Floats, k: int) -> Bools:
+    """Exactly the k best columns of each row, of equals the lower ones; bool[n, width].
+
+    Args:
+        scores: float32[n, width].
+        k: At most width.
+    """
+    n, width = scores.shape
+    if k == 0 or k == width:
+        return np.full((n, width), k > 0)
+    worst = np.partition(scores, width - k, axis=1)[:, width - k, None]
+    mask = scores >= worst
+    # Where more columns than fit tie at the last place, the lower ones stay.
+    torn = np.flatnonzero(mask.sum(1) > k)
+    above, tied = scores[torn] > worst[torn], scores[torn] == worst[torn]
+    room = k - above.sum(1, keepdims=True)
+    mask[torn] = above | (tied & (np.cumsum(tied, axis=1) <= room))
+    return mask

@@ -1,13 +1,13 @@
 """The closed-form half of the model: which counts to trust, chosen on validation users.
 
-Naive Bayes edges R with their category lifts, and edges B from EASE, or from RP3beta where the
-catalogue is too large for a dense matrix.
+Three sorts of item edges, which err in different ways: naive Bayes R with its category lifts,
+RP3beta's walks, and the ridge regression of EASE where the catalogue is small enough for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,29 +22,31 @@ Floats = npt.NDArray[np.float32]
 
 # Weights of the log prior beside edges of each sort, tried when edges are judged alone.
 _PRIORS_BESIDE_BAYES = (0.5, 1.0)
-_PRIORS_BESIDE_RIDGE = (0.02, 0.06)
+_PRIORS_BESIDE_SCALED = (0.03, 0.1, 0.3)
 # Above this many items a ridge costs a minute, and only every other one is tried.
 _MANY_ITEMS = 5_000
 
 
 @dataclass(frozen=True)
 class EvidenceOptions:
-    """What is tried.
+    """What is tried, one option after the other, each from the best of those before.
 
     Attributes:
+        start: Naive Bayes to begin with.
         smoothings: Of naive Bayes.
         length_discounts: Of naive Bayes.
-        back_offs: Of naive Bayes, besides none.
+        back_offs: Of naive Bayes.
+        walks: Pairs of alpha and beta of RP3beta.
         ridges: Of EASE.
-        penalties: Of popularity in RP3beta.
         most_edges: Edges kept of each item and sort before they are fused.
     """
 
+    start: NaiveBayes = field(default_factory=NaiveBayes)
     smoothings: tuple[float, ...] = (10, 30, 100, 300, 1000)
     length_discounts: tuple[float, ...] = (0.0, 0.5)
-    back_offs: tuple[float, ...] = (0.3, 0.6, 0.9)
+    back_offs: tuple[float, ...] = (0.0, 0.5, 0.9)
+    walks: tuple[tuple[float, float], ...] = ((0.5, 0.3), (0.5, 0.6), (0.8, 0.5))
     ridges: tuple[float, ...] = (100, 300, 1000, 3000)
-    penalties: tuple[float, ...] = (0.2, 0.5)
     most_edges: int = 1000
 
 
@@ -54,15 +56,15 @@ class EvidenceChoice:
 
     Attributes:
         bayes: Options of naive Bayes.
-        ridge: Of EASE; None where RP3beta stands in for it.
-        penalty: Of popularity in RP3beta.
+        walks: alpha and beta of RP3beta.
+        ridge: Of EASE; None where the catalogue is too large for it.
         most_edges: Edges kept of each item and sort before they are fused.
     """
 
     bayes: NaiveBayes
+    walks: tuple[float, float]
     ridge: float | None
-    penalty: float = 0.0
-    most_edges: int = 1000
+    most_edges: int
 
 
 @dataclass(frozen=True)
@@ -70,27 +72,24 @@ class Evidence:
     """Closed forms of a shop.
 
     Attributes:
-        r: Naive Bayes edges, float32[n, n].
-        lifts: Category lifts, float32[m, m].
-        walks: Edges of EASE or RP3beta, float32[n, n], the strongest of a row 1 on average.
+        lifts: Category lifts of naive Bayes, float32[m, m].
+        edges: By sort ("bayes", "walks", "ridge"), float32[n, n]. Walks and ridge are scaled: the
+            strongest edge of an item is 1 on average.
     """
 
-    r: sparse.csr_array
     lifts: sparse.csr_array
-    walks: sparse.csr_array
+    edges: dict[str, sparse.csr_array]
 
 
 def build_evidence(data: TrainingData, choice: EvidenceChoice) -> Evidence:
     """Fit the closed forms as they were chosen."""
     c = data.cooccurrence(choice.bayes.length_discount)
     r, lifts = naive_bayes(c, choice.bayes, data.tree)
-    if choice.ridge is None:
-        walks = rp3(data.x, choice.penalty, choice.most_edges)
-    else:
-        walks = _strongest(ease(data.x, choice.ridge), choice.most_edges)
-    strongest = walks.max(axis=1).toarray() if walks.nnz else np.ones(1)
-    scale = np.float32(strongest[strongest > 0].mean())
-    return Evidence(prune(r, choice.most_edges), lifts, sparse.csr_array(walks / scale))
+    edges = {"bayes": r, "walks": _walks(data, choice.walks)}
+    if choice.ridge is not None:
+        edges["ridge"] = _ridge(data, choice.ridge)
+    kept = {name: prune(e, choice.most_edges, by_size=True) for name, e in edges.items()}
+    return Evidence(lifts, kept)
 
 
 def choose_evidence(
@@ -102,29 +101,33 @@ def choose_evidence(
         The choice, and the figure of everything that was tried, by name.
     """
     judge = _Judge(data, arena)
-    bayes = max(
-        (NaiveBayes(s, rho) for rho in options.length_discounts for s in options.smoothings),
-        key=judge.bayes,
-    )
-    if data.num_categories:
-        backed = [replace(bayes, back_off=b) for b in options.back_offs]
-        bayes = max([bayes, *backed], key=judge.bayes)
-    ridge, penalty = None, options.penalties[0]
+    bayes = options.start
+    for name, values in (
+        ("length_discount", options.length_discounts),
+        ("smoothing", options.smoothings),
+        ("back_off", options.back_offs if data.num_categories else ()),
+    ):
+        bayes = max([bayes, *(replace(bayes, **{name: v}) for v in values)], key=judge.bayes)
+    walks = max(options.walks, key=judge.walks)
+    ridge = None
     if data.num_items <= EASE_MOST_ITEMS:
         step = 2 if data.num_items > _MANY_ITEMS else 1
         ridge = max(options.ridges[::step], key=judge.ridge)
-    else:
-        penalty = max(options.penalties, key=judge.penalty)
-    return EvidenceChoice(bayes, ridge, penalty, options.most_edges), judge.figures
+    return EvidenceChoice(bayes, walks, ridge, options.most_edges), judge.figures
 
 
-def _strongest(dense: Floats, most: int) -> sparse.csr_array:
-    """The strongest positive and negative entries of each row of a dense matrix."""
-    if most < dense.shape[1]:
-        size = np.abs(dense)
-        least = np.partition(size, -most, axis=1)[:, -most][:, None]
-        dense = np.where(size >= least, dense, 0)
-    return sparse.csr_array(dense)
+def _walks(data: TrainingData, walks: tuple[float, float]) -> sparse.csr_array:
+    return _scaled(rp3(data.x, *walks))
+
+
+def _ridge(data: TrainingData, ridge: float) -> sparse.csr_array:
+    return _scaled(sparse.csr_array(ease(data.x, ridge)))
+
+
+def _scaled(edges: sparse.csr_array) -> sparse.csr_array:
+    strongest = edges.max(axis=1).toarray() if edges.nnz else np.ones(1)
+    positive = strongest[strongest > 0]
+    return sparse.csr_array(edges / np.float32(positive.mean() if len(positive) else 1.0))
 
 
 class _Judge:
@@ -146,15 +149,14 @@ class _Judge:
         return self.figures[name]
 
     def ridge(self, ridge: float) -> float:
-        return self._walks(ease(self.data.x, ridge), f"ease {ridge:g}")
+        return self._scaled(_ridge(self.data, ridge), f"ease {ridge:g}")
 
-    def penalty(self, penalty: float) -> float:
-        most = EvidenceChoice.most_edges
-        return self._walks(rp3(self.data.x, penalty, most), f"rp3beta {penalty:g}")
+    def walks(self, walks: tuple[float, float]) -> float:
+        return self._scaled(_walks(self.data, walks), f"rp3beta {walks[0]:g} {walks[1]:g}")
 
-    def _walks(self, edges: sparse.csr_array | Floats, name: str) -> float:
+    def _scaled(self, edges: sparse.csr_array, name: str) -> float:
         scores = [self._spread(items, edges) for items in self.items]
-        self.figures[name] = self._best(scores, _PRIORS_BESIDE_RIDGE)
+        self.figures[name] = self._best(scores, _PRIORS_BESIDE_SCALED)
         return self.figures[name]
 
     def _best(self, parts: Sequence[Floats], priors: Sequence[float]) -> float:
@@ -162,9 +164,8 @@ class _Judge:
         log_prior = self.data.log_prior
         return max(self.arena.ndcg(scores + np.float32(eta) * log_prior) for eta in priors)
 
-    def _spread(self, items: sparse.csr_array, edges: sparse.csr_array | Floats) -> Floats:
-        found = items @ edges
-        return np.asarray(found.toarray() if sparse.issparse(found) else found, np.float32)
+    def _spread(self, items: sparse.csr_array, edges: sparse.csr_array) -> Floats:
+        return np.asarray((items @ edges).toarray(), np.float32)
 
     def _lift(self, items: sparse.csr_array, lifts: sparse.csr_array | None) -> Floats | float:
         if lifts is None:

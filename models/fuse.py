@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from firstedge.graph.histories import NO_TIME
 from firstedge.models.assemble import Draft, assemble
+from firstedge.models.baselines import TrainingData, recent_log_prior
 from firstedge.models.bundle import Bundle, Coefficients
 from firstedge.models.closed_forms import with_counts
 from firstedge.models.edges import Edges, prune
@@ -21,13 +23,17 @@ Floats = npt.NDArray[np.float32]
 
 TERMS = ("prior", "net", "category", "interest", "profile", "text")
 NONE = Coefficients(prior=0.0)
+# Of the popularity of late that the prior may lean to.
+HALF_LIFE_DAYS = 30.0
 # Weight of an interest in a category where no validation user has shown one.
 UNSEEN_INTEREST = 1.0
 # Coefficients of a usual size, by channel.
 USUAL = {
     "prior": 1.0,
+    "recent": 1.0,
     "bayes": 1.0,
     "walks": 3.0,
+    "ridge": 3.0,
     "edges": 1.0,
     "lean": 1.0,
     "net": 1.0,
@@ -37,9 +43,9 @@ USUAL = {
     "text": 2.0,
 }
 STARTS: tuple[Mapping[str, float], ...] = (
-    {"prior": 0.5, "bayes": 0.5, "walks": 1.5, "net": 0.5, "category": 0.5},
-    {"prior": 1.0, "bayes": 1.0, "category": 1.0},
-    {"prior": 0.1, "bayes": 0.2, "walks": 0.5, "net": 1.0},
+    {"prior": 0.5, "bayes": 0.3, "walks": 1.5, "ridge": 1.5, "net": 0.5, "category": 0.3},
+    {"prior": 0.5, "walks": 4.0, "ridge": 2.0},
+    {"prior": 0.1, "bayes": 0.2, "ridge": 0.5, "net": 1.0},
 )
 
 
@@ -48,17 +54,19 @@ class Fusion:
     """What was chosen.
 
     Attributes:
-        mix: alpha and delta, weights of the naive Bayes edges and of the walks in S.
+        mix: Weights of the sorts of edges in S.
         sizes: Weights of the pruned deviations and of the column means of S.
         most_edges: Edges kept of each item.
+        recency: Share of the recent popularity in the prior.
         coefficients: Of the other terms; repeats apart.
         objective: Mean NDCG over validation users and ks, of the pruned model.
         trials: Combinations that were evaluated.
     """
 
-    mix: tuple[float, float]
+    mix: Mapping[str, float]
     sizes: tuple[float, float]
     most_edges: int
+    recency: float
     coefficients: Coefficients
     objective: float
     trials: int
@@ -73,15 +81,15 @@ def fuse(draft: Draft, arena: Arena, most_edges: int) -> Fusion:
         most_edges: Edges kept of each item.
     """
     evidence, n = draft.evidence, len(draft.snapshot.items)
-    empty = assemble(draft, Edges.none(n, n), np.zeros(n, np.float32), NONE)
+    zeros = np.zeros(n, np.float32)
+    empty = assemble(draft, draft.data.log_prior, Edges.none(n, n), zeros, NONE)
     terms = {name: _term(draft, name, arena) for name in TERMS if _matters(empty, name)}
     # What no validation case shows cannot be chosen by them.
     unseen = [name for name in terms if not terms[name].any()]
     terms = {name: channel for name, channel in terms.items() if name not in unseen}
-    whole = {"bayes": evidence.r, "walks": evidence.walks}
-    channels = {name: _edges_channel(empty, edges, arena) for name, edges in whole.items()}
+    channels = {name: _edges_channel(empty, edges, arena) for name, edges in evidence.edges.items()}
     free = search(arena, terms | channels, STARTS, USUAL)
-    mix = (free.weights["bayes"], free.weights["walks"])
+    mix = {name: free.weights[name] for name in evidence.edges}
     edges, lean = prune_around_mean(mixture(evidence, mix), most_edges)
     channels = {
         "edges": _edges_channel(empty, edges, arena),
@@ -90,22 +98,39 @@ def fuse(draft: Draft, arena: Arena, most_edges: int) -> Fusion:
     starts = tuple({**free.weights, "edges": size, "lean": size} for size in (1.0, 0.5))
     found = search(arena, terms | channels, starts, USUAL)
     sizes = (found.weights["edges"], found.weights["lean"])
-    weights = dict(found.weights) | {"interest": found.weights.get("interest", UNSEEN_INTEREST)}
+    weights = {"interest": UNSEEN_INTEREST, "recent": 0.0, **found.weights}
+    weights["prior"] += weights["recent"]
+    recency = weights["recent"] / weights["prior"] if weights["prior"] else 0.0
     coefficients = Coefficients(**{name: weights.get(name, 0.0) for name in TERMS})
     trials = free.trials + found.trials
-    return Fusion(mix, sizes, most_edges, coefficients, found.objective, trials)
+    return Fusion(mix, sizes, most_edges, recency, coefficients, found.objective, trials)
 
 
 def finish(draft: Draft, fusion: Fusion) -> Bundle:
     """The bundle of a draft, fused as was chosen."""
     edges, lean = prune_around_mean(mixture(draft.evidence, fusion.mix), fusion.most_edges)
     counted = with_counts(edges * np.float32(fusion.sizes[0]), draft.data.x)
-    return assemble(draft, counted, lean * np.float32(fusion.sizes[1]), fusion.coefficients)
+    prior, recent = draft.data.log_prior, recent_prior(draft.data)
+    if recent is not None:
+        prior = prior + np.float32(fusion.recency) * (recent - prior)
+    return assemble(draft, prior, counted, lean * np.float32(fusion.sizes[1]), fusion.coefficients)
 
 
-def mixture(evidence: Evidence, mix: tuple[float, float]) -> sparse.csr_array:
-    """Alpha R + delta B, float32[n, n]."""
-    return sparse.csr_array(mix[0] * evidence.r + mix[1] * evidence.walks, dtype=np.float32)
+def recent_prior(data: TrainingData) -> Floats | None:
+    """float32[n], log popularity of late; None where no event has a time."""
+    if not (data.histories.times != NO_TIME).any():
+        return None
+    return recent_log_prior(data.histories, HALF_LIFE_DAYS)
+
+
+def mixture(evidence: Evidence, mix: Mapping[str, float]) -> sparse.csr_array:
+    """S, the weighted sum of the sorts of edges, float32[n, n]."""
+    shape = next(iter(evidence.edges.values())).shape
+    total = sparse.csr_array(shape, dtype=np.float32)
+    for name, edges in evidence.edges.items():
+        if mix[name]:
+            total = total + np.float32(mix[name]) * edges
+    return sparse.csr_array(total)
 
 
 def prune_around_mean(s: sparse.csr_array, most: int) -> tuple[sparse.csr_array, Floats]:
@@ -132,7 +157,8 @@ def _matters(bundle: Bundle, term: str) -> bool:
 def _term(draft: Draft, name: str, arena: Arena) -> Floats:
     n = len(draft.snapshot.items)
     alone = replace(NONE, **{name: 1.0})
-    return _scores(assemble(draft, Edges.none(n, n), np.zeros(n, np.float32), alone), arena)
+    zeros = np.zeros(n, np.float32)
+    return _scores(assemble(draft, draft.data.log_prior, Edges.none(n, n), zeros, alone), arena)
 
 
 def _edges_channel(bundle: Bundle, edges: sparse.csr_array, arena: Arena) -> Floats:

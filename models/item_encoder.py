@@ -147,11 +147,18 @@ def spectral_start(r: sparse.csr_array, dim: int, seed: int) -> tuple[Tensor, Te
     rank = max(1, min(dim, min(r.shape) - 1))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        u, s, v = torch.svd_lowrank(_torch_csr(r), q=min(rank + 16, min(r.shape)), niter=4)
+        matrix = _torch_csr(r) if _is_sparse(r) else torch.from_numpy(r.toarray())
+        u, s, v = torch.svd_lowrank(matrix, q=min(rank + 16, min(r.shape)), niter=4)
     u, s, v = u[:, :rank], s[:rank].clamp_min(0), v[:, :rank]
     start_v, start_w = u * s.sqrt(), v * s.sqrt()
     pad = dim - rank
     return nn.functional.pad(start_v, (0, pad)), nn.functional.pad(start_w, (0, pad))
+
+
+def _is_sparse(matrix: sparse.csr_array) -> bool:
+    """Whether a product with the sparse form is the faster one, or the dense form too large."""
+    cells = matrix.shape[0] * matrix.shape[1]
+    return cells > 1 << 28 or matrix.nnz < 0.05 * cells
 
 
 def _torch_csr(matrix: sparse.csr_array) -> Tensor:

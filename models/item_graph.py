@@ -12,6 +12,7 @@ from torch_geometric.data import HeteroData
 from firstedge.models.closed_forms import CategoryTree, cooccurrence
 from firstedge.models.edges import prune
 from firstedge.models.item_encoder import ANCESTOR, BELONGS, HOP, ItemGraph, spectral_start
+from firstedge.models.net import NetOptions
 
 Ints = npt.NDArray[np.int64]
 
@@ -23,7 +24,7 @@ def build_item_graph(
     x: sparse.csr_array,
     bayes: sparse.csr_array,
     features: HeteroData,
-    dim: int,
+    options: NetOptions,
     seed: int = 0,
 ) -> ItemGraph:
     """Join content, category tree and shared users.
@@ -33,13 +34,14 @@ def build_item_graph(
         bayes: Naive Bayes edges, whose spectrum starts the ID vectors.
         features: Node types "item" (with text as `x`, [num_items, t]) and "category", edge types
             BELONGS and ANCESTOR.
-        dim: Dimensions of the ID vectors.
+        options: Of the net.
         seed: Of the factorisation.
     """
-    start_v, start_w = spectral_start(bayes, dim, seed)
-    hop = shared_users(x).tocoo()
-    features[HOP].edge_index = _edge_index(hop.col, hop.row)
-    features[HOP].edge_weight = torch.from_numpy(hop.data.astype(np.float32))
+    start_v, start_w = spectral_start(bayes, options.dim - 2, seed)
+    if options.propagate:
+        hop = shared_users(x).tocoo()
+        features[HOP].edge_index = _edge_index(hop.col, hop.row)
+        features[HOP].edge_weight = torch.from_numpy(hop.data.astype(np.float32))
     trained = torch.from_numpy(np.asarray(x.sum(0)) > 0)
     return ItemGraph(features, start_v, start_w, trained)
 

@@ -20,14 +20,12 @@ from firstedge.models.baselines import (
     PriorWeight,
     TrainingData,
 )
-from firstedge.models.protocol import Ranker, best_mask
+from firstedge.models.edges import prune
+from firstedge.models.protocol import Ranker
 from firstedge.models.space import Choice, Range
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-
-# Rows of a sparse matrix are made dense in blocks of at most this many cells.
-_BLOCK_CELLS = 1 << 22
 
 Neighbours = Annotated[int, Range(20, 2000, log=True, whole=True)]
 
@@ -46,18 +44,6 @@ class EdgeMethod(Method, Protocol):
 def _ranker(method: EdgeMethod, data: TrainingData) -> Ranker:
     prior = np.float32(method.prior) * data.log_prior
     return AdditiveRanker(prior, ((1.0, method.channel(data)),))
-
-
-def nearest(matrix: sparse.csr_array, most: int) -> sparse.csr_array:
-    """Keep the ``most`` largest of the positive entries of each row, of equals the lower column."""
-    n, width = matrix.shape
-    size = max(1, _BLOCK_CELLS // max(width, 1))
-    blocks = []
-    for start in range(0, n, size):
-        dense = matrix[start : start + size].toarray()
-        dense[~best_mask(dense, min(most, width))] = 0
-        blocks.append(sparse.csr_array(dense))
-    return sparse.csr_array(sparse.vstack(blocks, format="csr"))
 
 
 @dataclass(frozen=True)
@@ -82,7 +68,7 @@ class ItemKNN:
         norms = np.sqrt(np.asarray(data.x.sum(0), np.float32))
         rows = np.repeat(np.arange(s.shape[0]), np.diff(s.indptr))
         s.data = s.data / (norms[rows] * norms[s.indices] + np.float32(self.shrinkage))
-        return MatrixChannel.of(nearest(s, self.neighbours))
+        return MatrixChannel.of(prune(s, self.neighbours))
 
     def fit(self, data: TrainingData) -> Ranker:
         """See `Method`."""
@@ -108,11 +94,8 @@ class RP3Beta:
 
     def channel(self, data: TrainingData) -> Channel:
         """See `EdgeMethod`."""
-        s = closed_forms.cooccurrence(data.x, self.alpha)
-        counts = np.maximum(np.asarray(data.x.sum(0), np.float32), 1)
-        rows = np.repeat(np.arange(s.shape[0]), np.diff(s.indptr))
-        s.data *= (counts**-self.alpha)[rows] * (counts**-self.beta)[s.indices]
-        return MatrixChannel.of(nearest(s, self.neighbours))
+        edges = closed_forms.rp3(data.x, self.alpha, self.beta)
+        return MatrixChannel.of(prune(edges, self.neighbours))
 
     def fit(self, data: TrainingData) -> Ranker:
         """See `Method`."""

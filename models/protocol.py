@@ -17,6 +17,7 @@ import numpy.typing as npt
 from firstedge.graph.errors import DataError
 from firstedge.graph.histories import Given, Histories, ranges
 from firstedge.models import metrics
+from firstedge.models.edges import best_mask
 from firstedge.models.metrics import Targets
 from firstedge.models.scorer import UserBatch
 
@@ -206,26 +207,6 @@ def top_k(scores: Floats, k: int) -> Ints:
     found = np.full((n, k), -1, np.int64)
     found[:, :kept] = np.where(np.take_along_axis(values, order, 1) > -np.inf, best, -1)
     return found
-
-
-def best_mask(scores: Floats, k: int) -> Bools:
-    """Exactly the k best columns of each row, of equals the lower ones; bool[n, width].
-
-    Args:
-        scores: float32[n, width].
-        k: At most width.
-    """
-    n, width = scores.shape
-    if k == 0 or k == width:
-        return np.full((n, width), k > 0)
-    worst = np.partition(scores, width - k, axis=1)[:, width - k, None]
-    mask = scores >= worst
-    # Where more columns than fit tie at the last place, the lower ones stay.
-    torn = np.flatnonzero(mask.sum(1) > k)
-    above, tied = scores[torn] > worst[torn], scores[torn] == worst[torn]
-    room = k - above.sum(1, keepdims=True)
-    mask[torn] = above | (tied & (np.cumsum(tied, axis=1) <= room))
-    return mask
 
 
 def _cut(

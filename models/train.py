@@ -12,13 +12,12 @@ from scipy import sparse
 
 from firstedge._version import __version__
 from firstedge.graph.errors import DataError
-from firstedge.graph.histories import Given, Histories, kind_weights
+from firstedge.graph.histories import Histories, kind_weights
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
 from firstedge.models.assemble import Draft, Learned
-from firstedge.models.baselines import TrainingData
 from firstedge.models.bundle import Bundle
-from firstedge.models.closed_forms import CategoryTree, NaiveBayes, naive_bayes, profile_lifts
+from firstedge.models.closed_forms import NaiveBayes, naive_bayes, profile_lifts
 from firstedge.models.evidence import EvidenceOptions, build_evidence, choose_evidence
 from firstedge.models.fit import FitOptions, Fitted, NetRanker, fit
 from firstedge.models.fuse import finish, fuse
@@ -28,7 +27,8 @@ from firstedge.models.item_graph import build_item_graph, item_features
 from firstedge.models.net import Net, NetOptions
 from firstedge.models.protocol import KS, build_cases, evaluate
 from firstedge.models.repeats import choose_repeat
-from firstedge.models.scorer import Scorer, UserBatch
+from firstedge.models.rounds import hold_out, known_users, training_data
+from firstedge.models.scorer import Scorer
 from firstedge.models.truncation import Truncation, Truncator
 
 Ints = npt.NDArray[np.int64]
@@ -118,30 +118,25 @@ class _Learner:
     """Training and validation users of a split, and the steps from them to a draft."""
 
     def __init__(self, snapshot: Snapshot, split: Split, options: TrainOptions) -> None:
-        speaking = snapshot.histories.speaking(snapshot.schema)
-        if split.until is not None:
-            speaking = speaking.where(speaking.times <= split.until)
+        held = hold_out(snapshot, split)
         self.snapshot, self.split, self.options = snapshot, split, options
         self.weights = kind_weights(snapshot.schema)
-        train = speaking.take(split.train)
-        if not len(train.targets):
+        if not len(held.train.targets):
             raise DataError("the training users have no event that speaks: import events first")
-        tree = CategoryTree(snapshot.primary, snapshot.parents)
-        self.data = TrainingData(train, tree, snapshot.item_text)
-        self.ks = feasible_ks(speaking.take(split.validation), options)
-        asked = self._sample(speaking)
-        self.validation = speaking.take(asked)
-        known = known_users(snapshot, asked)
+        self.data = training_data(held)
+        self.ks = feasible_ks(held.validation, options)
+        asked = self._sample(held.validation)
+        self.validation = held.validation.take(asked)
+        known = known_users(snapshot, split.validation[asked])
         self.cases = build_cases(
             self.validation, self.weights, self.ks, known=known, with_all=False
         )
         self.arena = Arena(self.cases)
 
-    def _sample(self, speaking: Histories) -> Ints:
-        """Rows of validation users with enough items, as many as `most_cells` allows."""
-        rows = self.split.validation
-        rows = rows[speaking.take(rows).touches().counts > max(self.ks)]
-        most = self.options.most_cells // (speaking.num_items * len(self.ks))
+    def _sample(self, validation: Histories) -> Ints:
+        """Validation users with enough items, as many as `most_cells` allows; int64[n]."""
+        rows = np.flatnonzero(validation.touches().counts > max(self.ks))
+        most = self.options.most_cells // (validation.num_items * len(self.ks))
         rng = np.random.default_rng(self.options.fit.seed)
         return np.sort(rng.permutation(rows)[: max(1, most)])
 
@@ -153,8 +148,8 @@ class _Learner:
         features = item_features(
             self.snapshot.item_text, np.stack((categories, items)), self.data.tree
         )
-        net = self.options.net
-        return build_item_graph(self.data.x, start, features, net.dim - 2, self.options.fit.seed)
+        options = self.options
+        return build_item_graph(self.data.x, start, features, options.net, options.fit.seed)
 
     def fit_net(self, graph: ItemGraph) -> Fitted:
         """Train the net, stopping by the validation users."""
@@ -179,20 +174,6 @@ class _Learner:
         """float32[f, n]: how profile values lift items among the training users."""
         profiles = self.snapshot.profiles[self.split.train]
         return profile_lifts(self.data.x, profiles, self.options.profile_smoothing)
-
-
-def known_users(snapshot: Snapshot, rows: Ints) -> UserBatch:
-    """Profiles and texts of users (int64[n]), without any event."""
-    profiles = snapshot.profiles[rows]
-    text = snapshot.user_text[rows] if snapshot.user_text.shape[1] else None
-    offsets, values = profiles.indptr.astype(np.int64), profiles.indices.astype(np.int64)
-    return UserBatch(no_edges(len(rows)), offsets, values, text)
-
-
-def no_edges(num_users: int) -> Given:
-    """Given edges of users who have none."""
-    none = np.empty(0, np.int64)
-    return Given(np.zeros(num_users + 1, np.int64), none, none, none, np.empty(0, np.float32))
 
 
 def feasible_ks(histories: Histories, options: TrainOptions) -> tuple[int, ...]:

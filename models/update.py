@@ -126,13 +126,14 @@ def _check(bundle: Bundle, snapshot: Snapshot) -> None:
 
 
 def _choice(stored: dict[str, Any]) -> EvidenceChoice:
-    return EvidenceChoice(**{**stored, "bayes": NaiveBayes(**stored["bayes"])})
+    return EvidenceChoice(
+        **{**stored, "bayes": NaiveBayes(**stored["bayes"]), "walks": tuple(stored["walks"])}
+    )
 
 
 def _fusion(stored: dict[str, Any]) -> Fusion:
     restored = {
         **stored,
-        "mix": tuple(stored["mix"]),
         "sizes": tuple(stored["sizes"]),
         "coefficients": Coefficients(**stored["coefficients"]),
     }

@@ -7,7 +7,6 @@ import pytest
 
 from firstedge.models.baselines import (
     CategoryPopularity,
-    MatrixChannel,
     Method,
     Popularity,
     RecentPopularity,
@@ -21,7 +20,6 @@ from firstedge.models.neighbours import (
     ItemKNN,
     RP3Beta,
     SmoothedBayes,
-    nearest,
 )
 from firstedge.models.protocol import top_k
 from tests.models.small import checkerboard, histories_of, training_of, users_of
@@ -231,36 +229,3 @@ def test_blend_is_the_weighted_sum_of_its_parts() -> None:
     scores = Blend(bayes, knn, ease, near_share=0.25, ease_share=0.2, prior=0.3).fit(data)
     expected = 0.3 * data.log_prior + 0.6 * alone[0] + 0.2 * alone[1] + 0.2 * alone[2]
     np.testing.assert_allclose(scores.score(users), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_nearest_keeps_the_largest_and_of_equals_the_lower(monkeypatch: pytest.MonkeyPatch) -> None:
-    from scipy import sparse
-
-    monkeypatch.setattr("firstedge.models.neighbours._BLOCK_CELLS", 4)
-    matrix = sparse.csr_array(np.array([[1, 2, 2, 2], [0, 0, 3, 0], [0, 0, 0, 0]], np.float32))
-    assert nearest(matrix, 2).toarray().tolist() == [[0, 2, 2, 0], [0, 0, 3, 0], [0, 0, 0, 0]]
-
-
-def test_full_matrices_are_held_dense_and_say_the_same() -> None:
-    from scipy import sparse
-
-    rng = np.random.default_rng(0)
-    full = rng.random((6, 6)).astype(np.float32)
-    dense = MatrixChannel.of(sparse.csr_array(full))
-    assert isinstance(dense.matrix, np.ndarray)
-    assert dense.matrix.max(1).mean() == pytest.approx(1.0)
-    thin = MatrixChannel.of(sparse.csr_array(np.eye(6, dtype=np.float32) * 4))
-    assert sparse.issparse(thin.matrix)
-    items = sparse.csr_array(np.ones((1, 6), np.float32))
-    assert thin.spread(items).tolist() == [[1.0] * 6]
-
-
-@pytest.mark.parametrize(
-    ("method", "reason"),
-    [
-        (CategoryPopularity(), "the shop has no categories"),
-        (TextCosine(), "the shop has no texts"),
-    ],
-)
-def test_what_the_data_do_not_have(method: Method, reason: str) -> None:
-    assert method.unfit(random_data()) == reason

@@ -15,8 +15,9 @@ from firstedge.models.bundle import Bundle
 from firstedge.models.fit import FitOptions, user_tensors, with_profiles
 from firstedge.models.net import NetOptions
 from firstedge.models.protocol import build_cases, evaluate
+from firstedge.models.rounds import known_users
 from firstedge.models.scorer import Scorer, UserBatch
-from firstedge.models.train import TrainOptions, known_users, no_edges, train
+from firstedge.models.train import TrainOptions, train
 from firstedge.models.update import update_bundle
 from tests.models.tastes import TASTES, taste_shop
 
@@ -146,7 +147,3 @@ def test_an_update_embeds_new_items_from_text_and_category(bundle: Bundle) -> No
 def test_an_update_refuses_another_encoder(shop: Snapshot, bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="encoder 'known'"):
         update_bundle(bundle, replace(shop, encoder="other"))
-
-
-def test_no_edges_are_no_edges() -> None:
-    assert no_edges(3).counts.tolist() == [0, 0, 0]

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from firstedge.models.edges import Edges, lookup, prune
+
+MATRIX = sparse.csr_array(
+    np.array([[1, 2, 2, 2], [0, -5, 3, 0], [0, 0, 0, 0], [-1, -4, -2, 0]], np.float32)
+)
+
+
+@pytest.fixture(autouse=True)
+def one_row_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firstedge.models.edges._BLOCK_CELLS", 4)
+
+
+def test_prune_keeps_the_largest_and_of_equals_the_lower() -> None:
+    kept = prune(MATRIX, 2).toarray().tolist()
+    assert kept == [[0, 2, 2, 0], [0, 0, 3, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_prune_by_size_keeps_what_is_far_from_zero() -> None:
+    kept = prune(MATRIX, 2, by_size=True).toarray().tolist()
+    assert kept == [[0, 2, 2, 0], [0, -5, 3, 0], [0, 0, 0, 0], [0, -4, -2, 0]]
+
+
+def test_edges_carry_the_counts_of_their_pairs() -> None:
+    counts = sparse.csr_array(np.array([[0, 7, 0, 0], [0, 0, 9, 0], [0, 0, 0, 0], [0, 0, 0, 0]]))
+    edges = Edges.of(prune(MATRIX, 2), counts)
+    assert edges.targets.tolist() == [1, 2, 2]
+    assert edges.counts.tolist() == [7, 0, 9]
+    assert edges.weights[edges.of_source(1)].tolist() == [3]
+
+
+def test_lookup_of_an_empty_matrix_is_zero() -> None:
+    assert lookup(sparse.csr_array((4, 4)), MATRIX).tolist() == [0] * MATRIX.nnz
