@@ -1,10 +1,4 @@
-"""Events in the embedded store.
-
-A relationship table is rewritten as a whole, more or less, whenever it grows, so that a load by
-calls of 100,000 rows would rewrite the first of them over and over. Many events are therefore
-appended to small tables of their own, the pending ones, and `fold` makes relationships of them all
-at once. Both belong to the same transactions as everything else, and reading looks at both.
-"""
+"""Events in the embedded store: relationships and, until they are, pending tables."""
 
 from __future__ import annotations
 
@@ -18,19 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from firstedge.graph.cypher import kind_names
-from firstedge.graph.ladybug_link import FEW, PENDING, Session
+from firstedge.graph.ladybug_link import FEW, Session
 from firstedge.graph.ladybug_nodes import Rows, encoded, find_rows
-from firstedge.graph.ladybug_notes import read_note, write_note
+from firstedge.graph.ladybug_pending import append, pending_tables
 from firstedge.graph.schema import Kind, Schema
 from firstedge.graph.store import COLUMNS, Written
 
-# With so many pending rows or tables the next write folds them first.
-FOLD_ROWS = 1_000_000
-FOLD_TABLES = 16
 # Stored events whose keys are held against given ones at a time, which bounds the memory for it.
 _SCAN = 2_000_000
 
-_FOLDED = "firstedge/folded"
 _EMPTY = COLUMNS["events"].empty_table()
 _VALUES = ("time", "seq", "weight", "key")
 
@@ -88,7 +78,7 @@ def write_events(session: Session, schema: Schema, rows: pa.Table) -> Written:
         names = kind_names(schema, schema.kind[kind])
         session.create(names["type"], "create_events", names)
     if len(fresh) > FEW:
-        _append(session, edges)
+        append(session, edges)
     elif len(fresh):
         _insert(session, schema, edges)
     return Written(len(fresh), int(exists.sum()) - len(fresh), np.flatnonzero(~exists))
@@ -150,7 +140,7 @@ class _Part:
 
 
 def _parts(session: Session, schema: Schema) -> Iterator[_Part]:
-    for pending in _pending(session):
+    for pending in pending_tables(session):
         yield _Part("pending_keys", {"pending": pending})
     for kind in _kinds_there(session, schema).values():
         for first, last in _row_ranges(session, schema, kind):
@@ -172,68 +162,11 @@ def _kinds_there(session: Session, schema: Schema) -> dict[str, Kind]:
     return {name: kind for name, kind in schema.kind.items() if kind.type in session.tables}
 
 
-def _append(session: Session, edges: pa.Table) -> None:
-    table = f"{PENDING}{1 + max(map(_number, _made(session)), default=_folded(session))}"
-    session.create(table, "create_pending", {"pending": table})
-    session.copy(table, edges)
-
-
-def _number(pending: str) -> int:
-    return int(pending.removeprefix(PENDING))
-
-
-def _made(session: Session) -> list[str]:
-    """All tables of pending events, also those that were folded and should go."""
-    return sorted((name for name in session.tables if name.startswith(PENDING)), key=_number)
-
-
-def _folded(session: Session) -> int:
-    """The number of the last table that was folded."""
-    return int(read_note(session, _FOLDED) or 0)
-
-
-def _pending(session: Session) -> list[str]:
-    """The tables of events that are not relationships yet, oldest first."""
-    made = _made(session)
-    folded = _folded(session) if made else 0
-    return [name for name in made if _number(name) > folded]
-
-
 def _insert(session: Session, schema: Schema, edges: pa.Table) -> None:
     for kind in schema.kind.values():
         of_type = edges.filter(pc.equal(edges["type"], kind.type))
         if of_type.num_rows:
             session.run("insert_events", kind_names(schema, kind), {"rows": of_type})
-
-
-def fold_is_due(session: Session) -> bool:
-    """Whether so much is pending that it should become relationships."""
-    pending = _pending(session)
-    if len(pending) >= FOLD_TABLES:
-        return True
-    rows = (session.number("count_nodes", {"label": name}) for name in pending)
-    return sum(rows) >= FOLD_ROWS
-
-
-def fold(session: Session) -> None:
-    """Make relationships of the pending events, and note that their tables are done with.
-
-    The tables are dropped by `drop_folded` in the next transaction; see `Session`.
-    """
-    pending = _pending(session)
-    for name in pending:
-        edges = session.run("read_pending", {"pending": name})
-        for type_ in pc.unique(edges["type"]).to_pylist():
-            of_type = edges.filter(pc.equal(edges["type"], type_)).drop_columns("type")
-            session.copy(type_, of_type)
-    if pending:
-        write_note(session, _FOLDED, str(_number(pending[-1])))
-
-
-def drop_folded(session: Session) -> None:
-    """Drop the tables that were folded."""
-    for name in set(_made(session)) - set(_pending(session)):
-        session.drop(name)
 
 
 def count_events(session: Session, schema: Schema) -> dict[str, int]:
@@ -242,7 +175,7 @@ def count_events(session: Session, schema: Schema) -> dict[str, int]:
     for name, kind in _kinds_there(session, schema).items():
         counts[name] = session.number("count_relationships", {"type": kind.type})
     kinds = {kind.type: name for name, kind in schema.kind.items()}
-    for pending in _pending(session):
+    for pending in pending_tables(session):
         found = session.run("count_pending", {"pending": pending}).to_pydict()
         for type_, number in zip(found["type"], found["number"], strict=True):
             if type_ in kinds:
@@ -278,7 +211,7 @@ def _with_kind(edges: pa.Table, kind: str) -> pa.Table:
 
 def _read_pending(session: Session, schema: Schema, bounds: Bounds) -> Iterator[pa.Table]:
     users = None
-    tables = _pending(session)
+    tables = pending_tables(session)
     if bounds.few is not None and tables:
         ids = pa.array(bounds.few, pa.string())
         users = pa.array(find_rows(session, schema.user.label, schema.user.key, ids))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +32,9 @@ PENDING = "_firstedge_events_"
 # Up to so many rows are inserted one by one, and so many ids are looked for one by one; for more
 # of them there are ways that cost more at once and less a row.
 FEW = 1_000
+
+# Bytes that must be free before a write: a log that cannot grow ends the process (in 0.22).
+ROOM = 64 << 20
 
 _ARROW_CHUNK = 1 << 20
 
@@ -122,6 +127,7 @@ class LadybugLink:
     def __init__(self, path: Path, read_only: bool) -> None:
         self.path = path
         self.read_only = read_only
+        self._one_writer = threading.Lock()
         self._database: ladybug.Database | None = None
         self._check_path()
         made = not path.exists()
@@ -154,11 +160,17 @@ class LadybugLink:
         """A session whose changes are all kept if nothing is raised, and else none of them.
 
         Raises:
-            StoreError: If the store was opened for reading only.
+            StoreError: If the store was opened for reading only, or the disk is nearly full.
         """
         if self.read_only:
             raise StoreError(f"{self.path} is open for reading only; open it without read_only")
-        with self._session("BEGIN TRANSACTION") as session:
+        free = shutil.disk_usage(self.path.parent).free
+        if free < ROOM:
+            raise StoreError(
+                f"the disk of {self.path} has {free >> 20} MB left, and writing needs"
+                f" {ROOM >> 20} MB: make room and repeat the call"
+            )
+        with self._one_writer, self._session("BEGIN TRANSACTION") as session:
             yield session
 
     @contextmanager
@@ -254,7 +266,7 @@ def _translation(text: str, path: Path) -> StoreError:
         )
     if "No space left" in text or "File too large" in text or "Disk quota" in text:
         return StoreError(
-            f"the disk of {path} is full ({text}); nothing of the last call was kept: make room,"
-            " open the store again and repeat the call"
+            f"the disk of {path} is full ({text}); the last call was kept whole or not at all:"
+            " make room, open the store again and repeat the call"
         )
     return StoreError(f"{path}: {text}")

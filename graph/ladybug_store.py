@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from firstedge.graph import ladybug_events as events
 from firstedge.graph import ladybug_nodes as nodes
+from firstedge.graph import ladybug_pending as pending
 from firstedge.graph.cypher import node_names
 from firstedge.graph.errors import FirstedgeError, SchemaError
 from firstedge.graph.ladybug_check import check_schema
@@ -31,7 +32,7 @@ class LadybugStore:
     Tables are made under the names of the Schema when they are first written. Times are kept in
     milliseconds whatever `Kind.time_unit` says: that is for graphs that others made. Closing a
     store that was written may take some seconds a million events, and is when the last of them
-    become relationships (`ladybug_events`); without it nothing is lost.
+    become relationships (`ladybug_pending`); without it nothing is lost.
 
     Args:
         path: The file, made if it is missing unless `read_only`.
@@ -93,7 +94,7 @@ class LadybugStore:
         """
         rows = checked_table(table, rows, self.schema)
         if table == "events":
-            self._fold_if_due()
+            self._fold_if(pending.fold_is_due)
         with self._link.writing() as session:
             written = self._write(session, table, rows)
             if note is not None:
@@ -112,17 +113,14 @@ class LadybugStore:
         names = self.schema.user if table == "users" else self.schema.item
         return nodes.write_nodes(session, names.label, names.key, rows)
 
-    def _fold_if_due(self) -> None:
+    def _fold_if(self, due: Callable[[Session], bool]) -> None:
         with self._link.reading() as session:
-            due = events.fold_is_due(session)
-        if due:
-            self._fold()
-
-    def _fold(self) -> None:
+            if not due(session):
+                return
         with self._link.writing() as session:
-            events.fold(session)
+            pending.fold(session)
         with self._link.writing() as session:
-            events.drop_folded(session)
+            pending.drop_folded(session)
 
     def read(self, table: Literal["users", "items", "categories", "item_categories"]) -> pa.Table:
         """See `GraphStore.read`."""
@@ -176,7 +174,7 @@ class LadybugStore:
         self._open = False
         try:
             if not self._link.read_only:
-                self._fold()
+                self._fold_if(pending.something_is_left)
         except FirstedgeError as error:
             _log.warning("%s stays as it is, and nothing is lost: %s", self.url, error)
         finally:
