@@ -11,6 +11,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from firstedge.graph.schema import Schema
 
@@ -239,27 +240,23 @@ class Given:
             histories: Events that speak (see `Histories.speaking`).
             weights: float32[num_kinds], the kinds' weights in the Schema.
         """
-        users, targets = histories.users, histories.targets
-        num_events = len(targets)
         strength = weights[histories.kinds] * histories.weights
-        stride = int(targets.max(initial=0)) + 1
-        pairs = users * stride + targets
-        order = np.lexsort((strength, pairs))  # within a pair, the strongest event last
-        last_of_pair = np.concatenate((np.diff(pairs[order]) != 0, [True]))[:num_events]
-        ends = np.flatnonzero(last_of_pair)
-        strongest = order[ends]
-        starts = np.concatenate(([0], ends[:-1] + 1)).astype(np.int64)[: len(ends)]
-        latest = np.maximum.reduceat(order, starts) if num_events else order
-        edges = np.lexsort((-latest, users[strongest])) if num_events else order
-        strongest = strongest[edges]
-        counts = np.bincount(users[strongest], minlength=len(histories))
-        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        order, starts = _by_target(histories)
+        latest = np.maximum.reduceat(order, starts)
+        strongest = np.full(len(order), -1, np.int64)
+        strongest[latest] = _last_of_highest(strength, order, starts)
+        is_latest = strongest >= 0
+        offsets = np.concatenate(([0], np.cumsum(is_latest)))[histories.offsets]
+        counts = np.diff(offsets)
+        ranks = ranges(np.zeros(len(counts), np.int64), counts)
+        # In the order of the latest events, and each user's backwards.
+        edges = strongest[is_latest][np.repeat(offsets[1:] - 1, counts) - ranks]
         return cls(
             offsets,
-            targets[strongest],
-            histories.kinds[strongest],
-            ranges(np.zeros(len(counts), np.int64), counts),
-            strength[strongest].astype(np.float32),
+            histories.targets[edges],
+            histories.kinds[edges],
+            ranks,
+            strength[edges].astype(np.float32),
         )
 
     def __len__(self) -> int:
@@ -286,6 +283,33 @@ def ranges(starts: Ints, lengths: Ints) -> Ints:
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+
+
+def _by_target(histories: Histories) -> tuple[Ints, Ints]:
+    """Positions of all events, those of one user and target together, and where each group starts.
+
+    Sorting short rows one by one takes a fifth of the time of one sort over all of them.
+    """
+    num_events = len(histories.targets)
+    shape = (len(histories), int(histories.targets.max(initial=0)) + 1)
+    events = sparse.csr_array(
+        (np.arange(num_events), histories.targets, histories.offsets), shape=shape
+    ).sorted_indices()
+    starts = np.diff(events.indices, prepend=-1) != 0
+    users = histories.offsets[:-1]
+    starts[users[users < num_events]] = True
+    return events.data, np.flatnonzero(starts)
+
+
+def _last_of_highest(values: Floats, order: Ints, starts: Ints) -> Ints:
+    """Within each group of ``order``, the last position at which ``values`` is highest."""
+    if len(starts) == len(order):
+        return order
+    within = values[order]
+    highest = np.maximum.reduceat(within, starts)
+    lengths = np.diff(starts, append=len(order))
+    last = np.where(within == np.repeat(highest, lengths), order, -1)
+    return np.maximum.reduceat(last, starts)
 
 
 def _clamped_depth(step: Ints, start: Ints, group: Ints) -> Ints:
