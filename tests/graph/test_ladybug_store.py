@@ -168,14 +168,16 @@ def test_a_closed_store_says_so(path: Path) -> None:
 # Kills and full disks
 
 
-def test_a_kill_loses_and_doubles_nothing(path: Path) -> None:
+def kill_writers(path: Path, kills: int) -> None:
+    """Kill a writer again and again, and hold what it wrote against what it said."""
     seed = int(os.environ.get("SEED", time.time_ns() % 1000))
     print(f"SEED={seed}")
-    for _ in range(int(os.environ.get("KILLS", "3"))):
+    draw = random.Random(seed)
+    for _ in range(kills):
         writer = child("contracts.killed_writer", path)
         assert writer.stdout is not None
         writer.stdout.readline()
-        time.sleep(random.Random(seed).uniform(0.1, 2))
+        time.sleep(draw.uniform(0.1, 2))
         writer.kill()
         returned = [int(line) for line in writer.communicate()[0].split()]
         with LadybugStore(path, Schema()) as store:
@@ -184,6 +186,15 @@ def test_a_kill_loses_and_doubles_nothing(path: Path) -> None:
             expected = sorted(f"key-{key:020}" for n in range(done) for key in keys_of(n))
             assert keys(store) == expected
             assert sum(store.counts().values()) == len(expected) + 2 * NODES
+
+
+def test_a_kill_loses_and_doubles_nothing(path: Path) -> None:
+    kill_writers(path, 3)
+
+
+@pytest.mark.soak
+def test_many_kills_lose_and_double_nothing(path: Path) -> None:
+    kill_writers(path, 100)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
