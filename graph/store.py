@@ -58,7 +58,8 @@ class Written:
         new: Rows that were not in the store before.
         known: Rows whose id or key was there already (nodes: properties updated; events: left).
         orphans: int64[n], positions in the given rows that were not written because the user,
-            item or category that they refer to is not in the store.
+            item or category that they refer to is not in the store. A category whose parent is
+            not there is an orphan too, and is written without it.
     """
 
     new: int = 0
@@ -85,8 +86,11 @@ class GraphStore(Protocol):
         """
 
     def counts(self) -> dict[str, int]:
-        """Numbers of users, items, categories and item_categories, and of events by kind
-        (``"events.view"``, ...)."""
+        """Numbers of rows.
+
+        Of users, items, categories and item_categories, and of events by kind
+        (``"events.view"``, ...).
+        """
 
     def write(
         self, table: TableName, rows: pa.Table, note: tuple[str, str] | None = None
@@ -99,12 +103,16 @@ class GraphStore(Protocol):
             note: A (name, text) pair stored in the same transaction; see `read_note`.
 
         Raises:
-            DataError: If a column is missing or of a type that cannot be stored.
+            DataError: If a column is missing or of a type that cannot be stored, if an id, key or
+                kind is null, a kind unknown, a weight not finite, or a category above itself.
         """
 
     def read(self, table: Literal["users", "items", "categories", "item_categories"]) -> pa.Table:
-        """All rows, sorted by id: columns of `COLUMNS` and the properties that the Schema names
-        (null where a node has none). A parent is given by id, a root has null."""
+        """All rows, sorted by id.
+
+        Columns of `COLUMNS` and the properties that the Schema names (null where a node has
+        none). A parent is given by id, a root has null.
+        """
 
     def read_events(
         self,
