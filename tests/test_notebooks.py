@@ -1,0 +1,65 @@
+"""Notebooks run from top to bottom, say what their text says, and are stored without outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+from tests.conftest import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def read(path: Path) -> NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_outputs_are_stored(path: Path) -> None:
+    cells = [cell for cell in read(path).cells if cell.cell_type == "code"]
+    assert cells
+    assert not any(cell.outputs or cell.execution_count for cell in cells)
+
+
+@pytest.mark.filterwarnings("default")  # the kernel's client warns of its own affairs
+def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    notebook = read(ROOT / "notebooks" / "quickstart.ipynb")
+    client = NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    )
+    client.execute()
+    rankings = ranked(shown(notebook, "recommender.recommend("))
+    assert [len(ids) for ids in rankings] == [5, 5, 5, 5]
+    for k, ids in enumerate(rankings[1:], start=1):
+        kitchen = [id_ for id_ in ids if id_.startswith("k")]
+        assert len(kitchen) >= 4, f"after {k} purchases for the kitchen: {ids}"
+    shares = [float(line.split()[0]) for line in shown(notebook, "reason.share").splitlines()]
+    assert sum(shares[:-1]) == pytest.approx(shares[-1], abs=0.001 * len(shares))
+    assert "(60, 16)" in shown(notebook, "embed_users(")
+    assert "image/png" in str(outputs(notebook, "neighbourhood(store"))
+
+
+def outputs(notebook: NotebookNode, having: str) -> list[NotebookNode]:
+    """What the cell with this text in its source gave."""
+    (cell,) = (
+        cell for cell in notebook.cells if cell.cell_type == "code" and having in cell.source
+    )
+    return list(cell.outputs)
+
+
+def shown(notebook: NotebookNode, having: str) -> str:
+    """The same as text."""
+    found = outputs(notebook, having)
+    return "".join(part.get("text") or part.get("data", {}).get("text/plain", "") for part in found)
+
+
+def ranked(text: str) -> list[list[str]]:
+    """The ids of the rankings in a text, whose lines are a place, a score, an id, ..."""
+    blocks = [block.splitlines() for block in text.split("k = ")[1:]]
+    return [[line.split()[2] for line in block[1:] if line.strip()] for block in blocks]
