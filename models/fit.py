@@ -36,6 +36,8 @@ class FitOptions:
         learning_rate: Peak of the one-cycle schedule (the item bias gets a tenth).
         weight_decay: On tables.
         average: Decay of the exponential moving average of weights, a step.
+        full_softmax: Items up to which the loss is over the whole catalogue.
+        sampled_items: Draws a step beyond that.
         heavy_user: Targets at which a user starts to count for more than one.
         seed: Of everything random.
         device: "cpu", "cuda", ...; None takes a GPU where there is one.
@@ -48,6 +50,8 @@ class FitOptions:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     average: float = 0.97
+    full_softmax: int = 50_000
+    sampled_items: int = 8192
     heavy_user: int = 20
     seed: int = 0
     device: str | None = None
@@ -101,7 +105,8 @@ def fit(
     rng = np.random.default_rng(options.seed)
     torch.manual_seed(options.seed)
     net.to(device)
-    graph, prior = graph.to(device), torch.from_numpy(log_prior).to(device)
+    graph = graph.to(device)
+    softmax = Softmax(graph, torch.from_numpy(log_prior).to(device), options)
     steps = math.ceil(len(truncator.users) / options.batch_users)
     draws = math.ceil(options.least_steps / steps)
     optimizer = _optimizer(net, options)
@@ -119,7 +124,7 @@ def fit(
         examples = (truncator.draw(rng) for _ in range(draws))
         batches = (_batches(drawn, known, options, device) for drawn in examples)
         for users, targets, weights in chain.from_iterable(batches):
-            loss = _loss(net, graph, prior, users, targets, weights, device)
+            loss = softmax.loss(net, users, targets, weights)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -148,16 +153,16 @@ class NetRanker:
 
     def __init__(self, net: Net, graph: ItemGraph, log_prior: Floats, device: torch.device) -> None:
         self.net, self.device = net.to(device), device
-        self.prior = torch.from_numpy(log_prior).to(device)
         with torch.inference_mode():
-            self.v, self.w = net.items(graph.to(device))
+            self.v, w = net.items(graph.to(device))
+            self.parts = (w, net.bias, torch.from_numpy(log_prior).to(device))
 
     def score(self, users: UserBatch) -> Floats:
         """float32[num_users, num_items]."""
         with torch.inference_mode():
             batch = user_tensors(users, self.device)
             u = self.net.embed_users(batch, self.v)
-            scores: Floats = self.net.score(u, self.w, batch, self.prior).float().cpu().numpy()
+            scores: Floats = self.net.score(u, self.parts, batch).float().cpu().numpy()
             return scores
 
 
@@ -174,26 +179,68 @@ def _optimizer(net: Net, options: FitOptions) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups)
 
 
-def _loss(
-    net: Net,
-    graph: ItemGraph,
-    prior: Tensor,
-    users: UserTensors,
-    targets: tuple[Tensor, Tensor],
-    weights: Tensor,
-    device: torch.device,
-) -> Tensor:
-    """Softmax over all trained items, the mean over each user's targets, weighted by user."""
-    rows, items = targets
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        scores = net(users, graph, prior).float()
-    # [n, num_items]: items without an event in training are no answer to learn from
-    scores = scores.masked_fill(~graph.trained, -torch.inf)
-    norm = torch.logsumexp(scores, 1)
-    per_target = norm[rows] - scores[rows, items]
-    counts = torch.bincount(rows, minlength=len(weights)).clamp(min=1)
-    per_user = torch.zeros_like(norm).index_add(0, rows, per_target) / counts
-    return (weights * per_user).sum() / len(weights)
+class Softmax:
+    """The loss: softmax over the catalogue, the mean over each user's targets, weighted by user.
+
+    Over all trained items where they are few enough; else over a sample whose partition function
+    is unbiased: a user's own targets count as they are, every other item by the inverse of its
+    chance of being drawn (Horvitz and Thompson 1952; the logQ correction of Yi et al., RecSys
+    2019).
+
+    Args:
+        graph: The item graph.
+        log_prior: float32[num_items]; items are drawn by p_j^.75.
+        options: Of the training.
+    """
+
+    def __init__(self, graph: ItemGraph, log_prior: Tensor, options: FitOptions) -> None:
+        self.graph, self.prior = graph, log_prior
+        self.draws = options.sampled_items
+        self.sampled = int(graph.trained.sum()) > options.full_softmax
+        chance = torch.exp(0.75 * log_prior) * graph.trained
+        self.chance = chance / chance.sum()
+
+    def loss(
+        self, net: Net, users: UserTensors, targets: tuple[Tensor, Tensor], weights: Tensor
+    ) -> Tensor:
+        """A scalar.
+
+        Args:
+            net: In training mode.
+            users: n users.
+            targets: User number and item row of every target, int64[t] each.
+            weights: float32[n].
+        """
+        rows, items = targets
+        device = weights.device
+        candidates = self.candidates(items) if self.sampled else None
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            scores = net(users, self.graph, self.prior, candidates).float()
+        columns = items if candidates is None else torch.searchsorted(candidates, items)
+        norm = torch.logsumexp(scores + self.correction(candidates, rows, columns, scores), 1)
+        per_target = norm[rows] - scores[rows, columns]
+        counts = torch.bincount(rows, minlength=len(weights)).clamp(min=1)
+        per_user = torch.zeros_like(norm).index_add(0, rows, per_target) / counts
+        return (weights * per_user).sum() / len(weights)
+
+    def candidates(self, targets: Tensor) -> Tensor:
+        """Sorted rows of this step's items: a fresh sample, and all targets; int64[c]."""
+        drawn = torch.multinomial(self.chance, self.draws, replacement=True)
+        self.drawn = torch.unique(drawn)
+        return torch.unique(torch.cat((self.drawn, targets)))
+
+    def correction(
+        self, candidates: Tensor | None, rows: Tensor, columns: Tensor, scores: Tensor
+    ) -> Tensor:
+        """What is added to the scores in the partition function, [n, c] or [1, num_items]."""
+        if candidates is None:  # items without an event in training are no answer to learn from
+            nothing = torch.zeros(1, scores.shape[1], device=scores.device)
+            return nothing.masked_fill(~self.graph.trained, -torch.inf)
+        included = -torch.expm1(self.draws * torch.log1p(-self.chance[candidates]))
+        others = torch.where(torch.isin(candidates, self.drawn), -torch.log(included), -torch.inf)
+        correction = others.expand(scores.shape).clone()
+        correction[rows, columns] = 0.0
+        return correction
 
 
 def _batches(

@@ -113,13 +113,19 @@ class Net(nn.Module):
             u = u + users.text @ self.user_text
         return u
 
-    def forward(self, users: UserTensors, graph: ItemGraph, log_prior: Tensor) -> Tensor:
-        """Scores, [n, num_items]."""
+    def forward(
+        self, users: UserTensors, graph: ItemGraph, log_prior: Tensor, items: Tensor | None = None
+    ) -> Tensor:
+        """Scores of all items [n, num_items], or of the rows ``items`` (int64[c]) only, [n, c]."""
         v, w = self.items(graph)
         u = self.dropout(self.embed_users(users, v))
-        return self.score(u, w, users, log_prior)
+        bias = self.bias
+        if items is not None:
+            w, bias, log_prior = w[items], bias[items], log_prior[items]
+        return self.score(u, (w, bias, log_prior), users)
 
-    def score(self, u: Tensor, w: Tensor, users: UserTensors, log_prior: Tensor) -> Tensor:
-        """Scores [n, num_items] of user vectors u [n, dim] and item vectors w [num_items, dim]."""
+    def score(self, u: Tensor, items: tuple[Tensor, Tensor, Tensor], users: UserTensors) -> Tensor:
+        """Scores [n, c] of user vectors u [n, dim] and c items: w [c, dim], bias, log p [c]."""
+        w, bias, log_prior = items
         step = users.counts.clamp(max=len(self.s) - 1)
-        return torch.addmm(self.bias, u, w.T) + self.g[step][:, None] * log_prior
+        return torch.addmm(bias, u, w.T) + self.g[step][:, None] * log_prior

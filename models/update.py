@@ -50,7 +50,7 @@ def update_bundle(bundle: Bundle, snapshot: Snapshot) -> Bundle:
     draft = Draft(snapshot, data, carry_over(bundle, snapshot), evidence, lifts)
     fresh = finish(draft, _fusion(about["fusion"]))
     news = {
-        "fingerprint": snapshot.fingerprint,
+        "updated_fingerprint": snapshot.fingerprint,
         "users": len(snapshot.users),
         "events": len(histories.targets),
         "new_items": sum(id_ not in bundle.items for id_ in snapshot.items),
