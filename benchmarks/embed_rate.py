@@ -33,6 +33,7 @@ from firstedge.models.edges import Edges
 from firstedge.models.scorer import Scorer, UserBatch
 
 warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
 from torch_geometric.nn import SAGEConv  # noqa: E402
 
 DIM, ITEMS, EVENTS_PER_USER = 64, 20_000, 10
