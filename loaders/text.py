@@ -159,7 +159,12 @@ class _Model:
                 )
         except (OSError, ValueError) as error:
             raise SettingsError(f"cannot load the text encoder in {folder}: {error}") from error
-        return cls(model.eval().to(device), tokenizer, device)
+        model = model.eval().to(device)
+        if device == "cpu":
+            from firstedge.loaders.packed_linear import pack_linears
+
+            pack_linears(model, _CPU_TOKENS)
+        return cls(model, tokenizer, device)
 
     def tokenize(self, texts: list[str], max_length: int) -> list[list[int]]:
         """Token ids of each text, cut to ``max_length``, with the model's special tokens."""
