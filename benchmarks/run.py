@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -152,7 +152,7 @@ def measure(benchmark: Benchmark) -> dict[str, Any]:
 def judge(benchmark: Benchmark, figures: dict[str, Any]) -> Iterator[Found]:
     """A benchmark's figures against their goals."""
     for figure in benchmark.figures:
-        value = float(reduce(lambda part, key: part[key], figure.keys, figures))
+        value: float = reduce(lambda part, key: part[key], figure.keys, cast(Any, figures))
         goal, met = "", None
         if figure.goal is not None:
             goal = f"{'<=' if figure.at_most else '>='} {figure.goal:,g}"

@@ -84,9 +84,9 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(uv, "venv", "--quiet", "--python", sys.executable, place / "venv")
     frozen = run(uv, "pip", "freeze", "--exclude-editable", "--python", sys.executable)
     (place / "constraints.txt").write_text(frozen)
-    install = [uv, "pip", "install", "--quiet", "--python", python, wheel]
-    install += ["--constraint", place / "constraints.txt"]
-    offline = subprocess.run([*install, "--offline"], capture_output=True, timeout=300)
+    constraint = ("--constraint", place / "constraints.txt")
+    install = (uv, "pip", "install", "--quiet", "--python", python, wheel, *constraint)
+    offline = subprocess.run((*install, "--offline"), capture_output=True, timeout=300)
     if offline.returncode:
         run(*install)
     return python
