@@ -83,6 +83,11 @@ class TrainingData:
         return closed_forms.log_prior(self.x)
 
     @cached_property
+    def counts(self) -> Floats:
+        """float32[num_items], training users of each item."""
+        return np.asarray(self.x.sum(0), np.float32)
+
+    @cached_property
     def popularity(self) -> Doubles:
         """float64[num_items], share of the training users that have an item."""
         return np.asarray(self.x.sum(0), np.float64) / max(self.x.shape[0], 1)

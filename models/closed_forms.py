@@ -12,7 +12,6 @@ import numpy.typing as npt
 from scipy import linalg, sparse
 
 from firstedge.graph.histories import Histories
-from firstedge.models.edges import Edges
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -148,17 +147,22 @@ def ease(x: sparse.csr_array, ridge: float) -> Floats:
     return b
 
 
-def rp3(x: sparse.csr_array, alpha: float, beta: float) -> sparse.csr_array:
+def rp3(c: sparse.csr_array, counts: Floats, alpha: float, beta: float) -> sparse.csr_array:
     """RP3beta, float32[n, n]: three-step walks with tempered steps, less popular ends preferred.
 
     S_ij = n_i^-alpha n_j^-beta sum_u length_u^-alpha x_ui x_uj; Paudel et al., Updatable,
     Accurate, Diverse, and Scalable Recommendations for Interactive Applications, TiiS 2016.
+
+    Args:
+        c: Co-occurrences with length discount alpha, float32[n, n].
+        counts: float32[n], users of each item.
+        alpha: Tempers the steps.
+        beta: Tempers the popularity of the end.
     """
-    s = cooccurrence(x, alpha)
-    counts = np.maximum(np.asarray(x.sum(0), np.float32), 1)
-    rows = np.repeat(np.arange(s.shape[0]), np.diff(s.indptr))
-    s.data *= (counts**-alpha)[rows] * (counts**-beta)[s.indices]
-    return s
+    counts = np.maximum(counts, 1)
+    rows = np.repeat(np.arange(c.shape[0]), np.diff(c.indptr))
+    weights = c.data * (counts**-alpha)[rows] * (counts**-beta)[c.indices]
+    return sparse.csr_array((weights.astype(np.float32), c.indices, c.indptr), shape=c.shape)
 
 
 def profile_lifts(
@@ -210,8 +214,3 @@ def _between(
     dense = relative.toarray() if relative.shape[0] <= 4096 else relative
     values[known] = np.asarray(dense[source[known], target[known]]).ravel()
     return values
-
-
-def with_counts(matrix: sparse.csr_array, x: sparse.csr_array) -> Edges:
-    """Edges with the number of users who have both ends."""
-    return Edges.of(matrix, cooccurrence(x))

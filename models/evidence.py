@@ -46,7 +46,7 @@ class EvidenceOptions:
     length_discounts: tuple[float, ...] = (0.0, 0.5)
     back_offs: tuple[float, ...] = (0.0, 0.5, 0.9)
     walks: tuple[tuple[float, float], ...] = ((0.5, 0.3), (0.5, 0.6), (0.8, 0.5))
-    ridges: tuple[float, ...] = (100, 300, 1000, 3000)
+    ridges: tuple[float, ...] = (100, 500, 2500)
     most_edges: int = 1000
 
 
@@ -87,7 +87,7 @@ def build_evidence(data: TrainingData, choice: EvidenceChoice) -> Evidence:
     r, lifts = naive_bayes(c, choice.bayes, data.tree)
     edges = {"bayes": r, "walks": _walks(data, choice.walks)}
     if choice.ridge is not None:
-        edges["ridge"] = _ridge(data, choice.ridge)
+        edges["ridge"] = sparse.csr_array(_ridge(data, choice.ridge))
     kept = {name: prune(e, choice.most_edges, by_size=True) for name, e in edges.items()}
     return Evidence(lifts, kept)
 
@@ -117,17 +117,19 @@ def choose_evidence(
 
 
 def _walks(data: TrainingData, walks: tuple[float, float]) -> sparse.csr_array:
-    return _scaled(rp3(data.x, *walks))
+    alpha, beta = walks
+    edges = rp3(data.cooccurrence(alpha), data.counts, alpha, beta)
+    return sparse.csr_array(edges / _scale(edges.max(axis=1).toarray()))
 
 
-def _ridge(data: TrainingData, ridge: float) -> sparse.csr_array:
-    return _scaled(sparse.csr_array(ease(data.x, ridge)))
+def _ridge(data: TrainingData, ridge: float) -> Floats:
+    edges = ease(data.x, ridge)
+    return edges / _scale(edges.max(axis=1))
 
 
-def _scaled(edges: sparse.csr_array) -> sparse.csr_array:
-    strongest = edges.max(axis=1).toarray() if edges.nnz else np.ones(1)
+def _scale(strongest: Floats) -> np.float32:
     positive = strongest[strongest > 0]
-    return sparse.csr_array(edges / np.float32(positive.mean() if len(positive) else 1.0))
+    return np.float32(positive.mean() if len(positive) else 1.0)
 
 
 class _Judge:
@@ -154,7 +156,7 @@ class _Judge:
     def walks(self, walks: tuple[float, float]) -> float:
         return self._scaled(_walks(self.data, walks), f"rp3beta {walks[0]:g} {walks[1]:g}")
 
-    def _scaled(self, edges: sparse.csr_array, name: str) -> float:
+    def _scaled(self, edges: sparse.csr_array | Floats, name: str) -> float:
         scores = [self._spread(items, edges) for items in self.items]
         self.figures[name] = self._best(scores, _PRIORS_BESIDE_SCALED)
         return self.figures[name]
@@ -164,8 +166,9 @@ class _Judge:
         log_prior = self.data.log_prior
         return max(self.arena.ndcg(scores + np.float32(eta) * log_prior) for eta in priors)
 
-    def _spread(self, items: sparse.csr_array, edges: sparse.csr_array) -> Floats:
-        return np.asarray((items @ edges).toarray(), np.float32)
+    def _spread(self, items: sparse.csr_array, edges: sparse.csr_array | Floats) -> Floats:
+        found = items @ edges
+        return np.asarray(found.toarray() if sparse.issparse(found) else found, np.float32)
 
     def _lift(self, items: sparse.csr_array, lifts: sparse.csr_array | None) -> Floats | float:
         if lifts is None:

@@ -13,7 +13,6 @@ from firstedge.graph.histories import NO_TIME
 from firstedge.models.assemble import Draft, assemble
 from firstedge.models.baselines import TrainingData, recent_log_prior
 from firstedge.models.bundle import Bundle, Coefficients
-from firstedge.models.closed_forms import with_counts
 from firstedge.models.edges import Edges, prune
 from firstedge.models.evidence import Evidence
 from firstedge.models.fusion import Arena, search
@@ -109,7 +108,8 @@ def fuse(draft: Draft, arena: Arena, most_edges: int) -> Fusion:
 def finish(draft: Draft, fusion: Fusion) -> Bundle:
     """The bundle of a draft, fused as was chosen."""
     edges, lean = prune_around_mean(mixture(draft.evidence, fusion.mix), fusion.most_edges)
-    counted = with_counts(edges * np.float32(fusion.sizes[0]), draft.data.x)
+    counts = draft.data.cooccurrence(0.0)
+    counted = Edges.of(edges * np.float32(fusion.sizes[0]), counts)
     prior, recent = draft.data.log_prior, recent_prior(draft.data)
     if recent is not None:
         prior = prior + np.float32(fusion.recency) * (recent - prior)

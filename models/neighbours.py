@@ -94,7 +94,7 @@ class RP3Beta:
 
     def channel(self, data: TrainingData) -> Channel:
         """See `EdgeMethod`."""
-        edges = closed_forms.rp3(data.x, self.alpha, self.beta)
+        edges = closed_forms.rp3(data.cooccurrence(self.alpha), data.counts, self.alpha, self.beta)
         return MatrixChannel.of(prune(edges, self.neighbours))
 
     def fit(self, data: TrainingData) -> Ranker:

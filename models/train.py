@@ -25,7 +25,7 @@ from firstedge.models.fusion import Arena
 from firstedge.models.item_encoder import ItemEncoder, ItemGraph
 from firstedge.models.item_graph import build_item_graph, item_features
 from firstedge.models.net import Net, NetOptions
-from firstedge.models.protocol import KS, build_cases, evaluate
+from firstedge.models.protocol import KS, build_cases
 from firstedge.models.repeats import choose_repeat
 from firstedge.models.rounds import hold_out, known_users, training_data
 from firstedge.models.scorer import Scorer
@@ -166,7 +166,7 @@ class _Learner:
 
         def validate(net: Net) -> float:
             ranker = NetRanker(net, graph, prior, self.options.fit.torch_device)
-            return evaluate(ranker, self.cases, self.data.popularity).objective
+            return self.arena.ndcg(np.concatenate([ranker.score(u) for u in self.arena.users]))
 
         return fit(net, graph, truncator, known, prior, validate, self.options.fit)
 

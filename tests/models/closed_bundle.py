@@ -9,7 +9,7 @@ import numpy as np
 from firstedge.graph.vocabulary import Vocabulary
 from firstedge.models.baselines import TrainingData
 from firstedge.models.bundle import Bundle, Coefficients
-from firstedge.models.closed_forms import NaiveBayes, naive_bayes, with_counts
+from firstedge.models.closed_forms import NaiveBayes, naive_bayes
 from firstedge.models.edges import Edges
 from tests.models.bundles import random_bundle
 
@@ -29,7 +29,7 @@ def closed_bundle(data: TrainingData, num_profile_values: int = 0) -> Bundle:
         table=table,
         coefficients=Coefficients(),
         prior=data.log_prior,
-        edges=with_counts(r, data.x),
+        edges=Edges.of(r, data.cooccurrence(0.0)),
         profile_lifts=Edges.none(f, n),
         w=factors,
         v=np.pad(factors, ((0, m), (0, 0))),

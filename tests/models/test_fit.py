@@ -36,7 +36,7 @@ WEIGHTS = torch.tensor([1.0, 2.0])
 def loss_by(options: FitOptions) -> float:
     graph, net, users, prior = shop()
     softmax = Softmax(graph, prior, options)
-    return float(softmax.loss(net, user_tensors(users), TARGETS, WEIGHTS))
+    return softmax.loss(net, user_tensors(users), TARGETS, WEIGHTS).item()
 
 
 def test_the_loss_is_the_weighted_mean_of_cross_entropies() -> None:
@@ -44,7 +44,7 @@ def test_the_loss_is_the_weighted_mean_of_cross_entropies() -> None:
     scores = net(user_tensors(users), graph, prior)[:, :-1]  # the last item was never trained
     logp = torch.log_softmax(scores, 1)
     expected = -(logp[0, 4] + logp[0, 5]) / 2 - 2 * logp[1, 6]
-    assert abs(loss_by(FitOptions()) - float(expected) / 2) < 1e-5
+    assert abs(loss_by(FitOptions()) - expected.item() / 2) < 1e-5
 
 
 def test_a_sample_of_everything_is_the_full_softmax() -> None:
