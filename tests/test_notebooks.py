@@ -28,6 +28,7 @@ def test_no_outputs_are_stored(path: Path) -> None:
 @pytest.mark.filterwarnings("default")  # the kernel's client warns of its own affairs
 def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # on tensors this small, threads wait on each other
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = read(ROOT / "notebooks" / "quickstart.ipynb")
     client = NotebookClient(
