@@ -10,8 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pytest
-from neo4j import GraphDatabase
+# Before numpy and torch are imported: on tensors as small as those of tests, threads wait for each
+# other more than they work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest  # noqa: E402
+from neo4j import GraphDatabase  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 
