@@ -14,8 +14,8 @@ from typing import Any
 # other more than they work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pytest  # noqa: E402
-from neo4j import GraphDatabase  # noqa: E402
+import pytest
+from neo4j import GraphDatabase
 
 ROOT = Path(__file__).parent.parent
 
