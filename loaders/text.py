@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 import xxhash
+from safetensors import SafetensorError
 from tqdm import tqdm
 
 from firstedge.graph.errors import MissingDependency, SettingsError
@@ -155,11 +156,14 @@ class _Model:
             with _quiet():
                 tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
                 model = AutoModel.from_pretrained(
-                    folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+                    folder, local_files_only=True, use_safetensors=True
                 )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise SettingsError(f"cannot load the text encoder in {folder}: {error}") from error
-        model = model.eval().to(device)
+        try:
+            model = model.eval().float().to(device)
+        except (RuntimeError, AssertionError) as error:
+            raise SettingsError(f"cannot compute on device {device!r}: {error}") from error
         if device == "cpu":
             from firstedge.loaders.packed_linear import pack_linears
 

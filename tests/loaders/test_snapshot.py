@@ -215,6 +215,14 @@ def test_the_order_of_writing_says_nothing(snapshot: Snapshot, tmp_path: Path, s
     np.testing.assert_array_equal(other.profiles.toarray(), snapshot.profiles.toarray())
 
 
+def test_the_kind_of_store_says_nothing(snapshot: Snapshot, neo4j_server: Any) -> None:
+    with open_store(neo4j_server.url, SCHEMA) as store:
+        write(store, seed=3)
+        other = read_snapshot(store, encoder=Counting())
+    assert other.fingerprint == snapshot.fingerprint
+    assert other.texts == snapshot.texts
+
+
 def test_any_change_changes_the_fingerprint(snapshot: Snapshot, tmp_path: Path) -> None:
     prints = {snapshot.fingerprint}
     with open_store(str(tmp_path / "other.lbug"), SCHEMA) as store:

@@ -3,6 +3,8 @@
 import pyarrow as pa
 import pytest
 
+from firstedge.graph.errors import SchemaError
+from firstedge.graph.schema import Schema
 from firstedge.loaders.template import format_texts
 
 
@@ -45,3 +47,9 @@ def test_values_of_any_type_and_rows_of_any_number() -> None:
     assert format_texts("{{{title}}}", table) == ("{x}", "", "{z}")
     assert format_texts("", table) == ("", "", "")
     assert format_texts("{title}", table.slice(0, 0)) == ()
+
+
+@pytest.mark.parametrize("template", ["{price:.2f}", "{title!r}", "{}", "{a.b}", "{title"])
+def test_a_schema_takes_plain_fields_only(template: str) -> None:
+    with pytest.raises(SchemaError):
+        Schema.parse(f'[item]\ntext = "{template}"')

@@ -1,5 +1,6 @@
 """Text features: the installed MiniLM, and a tiny Chinese BERT made here."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -183,6 +184,17 @@ def test_an_unknown_model_says_what_was_tried(
     (tmp_path / "model.safetensors").write_bytes(b"short")
     with pytest.raises(SettingsError, match="cannot load the text encoder"):
         TransformerEncoder(str(tmp_path)).encode(["mug"])
+
+
+def test_damaged_weights_and_a_wrong_device_are_named(chinese: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(chinese, damaged)
+    weights = damaged / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(SettingsError, match=r"cannot load the text encoder in .*damaged"):
+        TransformerEncoder(str(damaged)).encode(["红"])
+    with pytest.raises(SettingsError, match="cannot compute on device 'abacus'"):
+        TransformerEncoder(str(chinese), device="abacus").encode(["红"])
 
 
 def test_a_missing_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
