@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,8 +31,22 @@ def model_card(bundle: Bundle) -> str:
     lines += [f"- {name}: {_plain(about[name])}" for name in sorted(about) if name != "kshot"]
     kshot = about.get("kshot")
     if kshot:
-        lines += ["", "## First answers", "", str(kshot)]
+        lines += ["", "## First answers to the validation users", "", str(kshot)]
     return "\n".join(lines) + "\n"
+
+
+def kshot_table(labels: Sequence[str], found: Mapping[str, Iterable[float]]) -> str:
+    """A Markdown table of NDCG@20 by number of given items.
+
+    Args:
+        labels: Numbers of given items.
+        found: A figure for each label, by name of the method.
+    """
+    lines = ["NDCG@20 | " + " | ".join(f"k={label}" for label in labels)]
+    lines.append("|".join(["---"] * (len(labels) + 1)))
+    for name, figures in found.items():
+        lines.append(" | ".join([name, *(f"{figure:.3f}" for figure in figures)]))
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def _plain(value: Any) -> str:

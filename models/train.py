@@ -16,7 +16,9 @@ from firstedge.graph.histories import Histories, kind_weights
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
 from firstedge.models.assemble import Draft, Learned
+from firstedge.models.baselines import Popularity
 from firstedge.models.bundle import Bundle
+from firstedge.models.card import kshot_table
 from firstedge.models.closed_forms import NaiveBayes, naive_bayes, profile_lifts
 from firstedge.models.evidence import EvidenceOptions, build_evidence, choose_evidence
 from firstedge.models.fit import FitOptions, Fitted, NetRanker, fit
@@ -25,7 +27,7 @@ from firstedge.models.fusion import Arena
 from firstedge.models.item_encoder import ItemEncoder, ItemGraph
 from firstedge.models.item_graph import build_item_graph, item_features
 from firstedge.models.net import Net, NetOptions
-from firstedge.models.protocol import KS, build_cases
+from firstedge.models.protocol import KS, build_cases, evaluate
 from firstedge.models.repeats import choose_repeat
 from firstedge.models.rounds import hold_out, known_users, training_data
 from firstedge.models.scorer import Scorer
@@ -109,6 +111,7 @@ def train(
         "net_ndcg": list(fitted.validation),
         "fusion": asdict(fusion),
         "trials": len(tried) + fusion.trials,
+        "kshot": learner.kshot(bundle),
     }
     coefficients = replace(bundle.coefficients, repeat=repeat)
     return replace(bundle, coefficients=coefficients, about=about)
@@ -169,6 +172,15 @@ class _Learner:
             return self.arena.ndcg(np.concatenate([ranker.score(u) for u in self.arena.users]))
 
         return fit(net, graph, truncator, known, prior, validate, self.options.fit)
+
+    def kshot(self, bundle: Bundle) -> str:
+        """NDCG@20 by k of the bundle and of popularity, over the validation users, as Markdown."""
+        rankers = {"firstedge": Scorer(bundle), "popularity": Popularity().fit(self.data)}
+        found = {
+            name: evaluate(ranker, self.cases, self.data.popularity).ndcg.mean(1)
+            for name, ranker in rankers.items()
+        }
+        return kshot_table(self.cases.labels, found)
 
     def profile_lifts(self) -> sparse.csr_array:
         """float32[f, n]: how profile values lift items among the training users."""

@@ -12,6 +12,7 @@ from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
 from firstedge.models.assemble import Learned
 from firstedge.models.bundle import Bundle
+from firstedge.models.card import model_card
 from firstedge.models.fit import FitOptions, user_tensors, with_profiles
 from firstedge.models.net import NetOptions
 from firstedge.models.protocol import build_cases, evaluate
@@ -104,6 +105,14 @@ def test_torch_and_numpy_embed_a_user_alike(shop: Snapshot, split: Split, bundle
     np.testing.assert_allclose(found[:, :dim], expected, rtol=1e-4, atol=1e-5)
     alone = np.stack([Scorer(bundle).embed_users(users.take(u, u + 1))[0] for u in range(50)])
     np.testing.assert_array_equal(found, alone)
+
+
+def test_the_card_shows_the_first_answers(bundle: Bundle) -> None:
+    rows = str(bundle.about["kshot"]).splitlines()
+    assert rows[0] == "| NDCG@20 | k=0 | k=1 | k=2 | k=3 |"
+    ours, popularity = ([float(cell) for cell in row.split("|")[2:-1]] for row in rows[2:])
+    assert all(mine > theirs for mine, theirs in zip(ours, popularity, strict=True))
+    assert rows[2] in model_card(bundle)
 
 
 def test_too_little_to_learn_from_is_an_error(shop: Snapshot) -> None:
