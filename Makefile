@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench soak install clean
+.PHONY: demo test lint format bench soak proto install clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -36,6 +36,10 @@ bench: $(STAMP)
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -q -m soak
+
+proto: $(STAMP)
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. \
+		firstedge/serving/v1/recommender.proto
 
 clean:
 	rm -rf demo/ out/ build/ dist/ .cache/

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         MissingDependency,
         QueryError,
         SchemaError,
+        ServiceError,
         SettingsError,
         StoreAccessDenied,
         StoreError,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from firstedge.models.bundle_file import load_bundle, save_bundle
     from firstedge.models.train import TrainOptions, train
     from firstedge.models.update import update_bundle
+    from firstedge.serving.client import Client, ClientOptions
     from firstedge.serving.filter import Filter, Range
     from firstedge.serving.query import Event, Query
     from firstedge.serving.ranking import Ranking, Unused
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Bundle",
     "BundleError",
+    "Client",
+    "ClientOptions",
     "DataError",
     "Event",
     "Explanation",
@@ -79,6 +83,7 @@ __all__ = [
     "Recommender",
     "Schema",
     "SchemaError",
+    "ServiceError",
     "SettingsError",
     "Snapshot",
     "Split",
@@ -120,6 +125,7 @@ _HOMES = {
         "MissingDependency",
         "QueryError",
         "SchemaError",
+        "ServiceError",
         "SettingsError",
         "StoreAccessDenied",
         "StoreError",
@@ -149,6 +155,7 @@ _HOMES = {
     "models.bundle_file": ("load_bundle", "save_bundle"),
     "models.train": ("TrainOptions", "train"),
     "models.update": ("update_bundle",),
+    "serving.client": ("Client", "ClientOptions"),
     "serving.filter": ("Filter", "Range"),
     "serving.query": ("Event", "Query"),
     "serving.ranking": ("Ranking", "Unused"),

@@ -13,6 +13,7 @@
     │   └── UnknownId         an id that the bundle does not know (also a KeyError)
     ├── BundleError           missing, truncated, altered, or of another version
     ├── LeakageError          an evaluation whose test data reached the training
+    ├── ServiceError          a server that does not answer: unreachable, too late, or at fault
     ├── SettingsError         a setting that is malformed or missing
     └── MissingDependency     an optional package that is not installed (also an ImportError)
 
@@ -75,6 +76,10 @@ class BundleError(FirstedgeError):
 
 class LeakageError(FirstedgeError):
     """Test data reached the training, tuning or early stopping of what is being evaluated."""
+
+
+class ServiceError(FirstedgeError):
+    """A server did not answer: it cannot be reached, was too late, or is at fault."""
 
 
 class SettingsError(FirstedgeError):

@@ -27,6 +27,7 @@ def test_every_command_shows_an_example(run: Run) -> None:
         "recommend",
         "similar",
         "embed",
+        "serve",
         "info",
         "doctor",
     ]

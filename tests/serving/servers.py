@@ -1,0 +1,31 @@
+"""A service on a free port, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+from firstedge.serving.service import Service, ServiceOptions
+
+
+@contextmanager
+def running(options: ServiceOptions) -> Iterator[tuple[str, Service]]:
+    """The address of a running service, and the service."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever)
+    thread.start()
+
+    async def start() -> tuple[Service, int]:
+        service = Service(options)
+        return service, await service.start()
+
+    try:
+        service, port = asyncio.run_coroutine_threadsafe(start(), loop).result(60)
+        yield f"127.0.0.1:{port}", service
+        asyncio.run_coroutine_threadsafe(service.stop(), loop).result(60)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
