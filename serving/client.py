@@ -17,6 +17,7 @@ from firstedge.graph.errors import (
     MissingDependency,
     QueryError,
     ServiceError,
+    SettingsError,
     StoreLocked,
     StoreUnavailable,
     UnknownId,
@@ -57,12 +58,22 @@ class ClientOptions:
         first_wait: Seconds before the second attempt; each further wait is twice as long, and all
             are drawn at random up to that.
         message_bytes: The largest answer that is taken.
+
+    Raises:
+        SettingsError: If a number cannot be.
     """
 
     timeout: float = 5.0
     attempts: int = 4
     first_wait: float = 0.1
     message_bytes: int = 16 * 2**20
+
+    def __post_init__(self) -> None:
+        if not (self.timeout > 0 and self.first_wait > 0 and 1 <= self.attempts <= 5):
+            raise SettingsError(
+                "timeout and first_wait are above 0 and attempts from 1 to 5, got "
+                f"{self.timeout}, {self.first_wait} and {self.attempts}"
+            )
 
 
 class Client:

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 DOMAIN = "firstedge"
 RETRY_SECONDS = 1
-_MOST = 300  # characters of a text: trailers take 8 KiB in all, and a text may quote an id
+_MOST = 200  # characters of a text: trailers take 8 KiB in all, and a text may quote ids
 
 # The first that fits; whatever else is raised is a fault of the server.
 _CODES: tuple[tuple[type[FirstedgeError], int], ...] = (

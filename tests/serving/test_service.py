@@ -28,6 +28,7 @@ from firstedge.serving.client import Client, ClientOptions
 from firstedge.serving.filter import Condition, Filter, Range
 from firstedge.serving.live import joined
 from firstedge.serving.query import Event, Query
+from firstedge.serving.ranking import Ranking
 from firstedge.serving.recommender import Recommender
 from firstedge.serving.service import NAME, Service, ServiceOptions
 from firstedge.serving.store_users import read_query
@@ -207,7 +208,10 @@ def test_errors_have_their_status(stub: Any) -> None:
     unknown = pb.User(query=pb.Query(events=[pb.Event(item="x" * 50_000)]), refuse_unknown=True)
     code, text, details = refused(lambda: stub.Recommend(pb.RecommendRequest(user=unknown)))
     assert (code, details["ErrorInfo"].reason) == ("NOT_FOUND", "UnknownId")
-    assert len(text) == 300  # trailers have little room
+    assert len(text) == 200  # trailers have little room
+    wide = pb.Filter(properties={"\U0001f600" * 9_000: pb.Condition()})
+    code, text, _ = refused(lambda: stub.Recommend(pb.RecommendRequest(filter=wide)))
+    assert (code, len(text)) == ("INVALID_ARGUMENT", 200)
     code, text, _ = refused(lambda: stub.Explain(pb.ExplainRequest(user=pb.User(id="nobody"))))
     assert (code, text) == ("NOT_FOUND", "user id 'nobody' is not in the store")
     wrong = pb.User(query=pb.Query(events=[pb.Event(item="i001", kind="purchse")]))
@@ -389,6 +393,30 @@ def test_malformed_and_hostile_messages_each_get_a_status(shop: Shop, client: Cl
             methods[0](bytes(5 * 2**20))
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert len(client.recommend(k=3)) == 3
+
+
+def test_what_is_under_way_is_finished_when_it_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_bundle(BUNDLE, tmp_path)
+    begun = Flag()
+    answers: list[Ranking] = []
+
+    def slow(*_: Any) -> Ranking:
+        begun.set()
+        time.sleep(0.5)
+        return LIBRARY.similar_items("i001", 3)
+
+    with running(ServiceOptions(tmp_path, port=0)) as (address, service):
+        monkeypatch.setattr(service.bundle.model.recommender, "similar_items", slow)
+        client = Client(address, ClientOptions(attempts=1))
+        asker = Thread(target=lambda: answers.append(client.similar_items("i001")))
+        asker.start()
+        assert begun.wait(20)
+    asker.join()
+    assert [len(answer) for answer in answers] == [3]
+    with client, pytest.raises(ServiceError, match="UNAVAILABLE"):
+        client.recommend()
 
 
 def test_the_command_serves_and_drains(tmp_path: Path) -> None:
