@@ -36,6 +36,9 @@ def serve(
     port: Annotated[
         int, typer.Option(envvar="FIRSTEDGE_PORT", help="The port; 0 for a free one.")
     ] = 50051,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Serve other addresses than loopback, unprotected.")
+    ] = False,
     threads: Annotated[int, typer.Option(help="Requests worked on at a time.")] = 2,
     schema: SchemaPath = None,
     store: StoreUrl = "",
@@ -47,8 +50,8 @@ def serve(
 ) -> None:
     """Answer over gRPC until SIGTERM, taking up new versions of the bundle.
 
-    Without --store, requests carry their events. There is no TLS and no authentication: keep to
-    loopback or a private network.
+    Without --store, requests carry their events. There is no TLS and no authentication: an
+    address other than loopback needs --insecure and a private network.
 
     Example: firstedge serve --bundle demo/bundle --store demo/shop.lbug
     """
@@ -65,7 +68,7 @@ def serve(
             say(f"serving {bundle} on {host}:{bound}")
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    options = ServiceOptions(bundle, store, host, port, threads)
+    options = ServiceOptions(bundle, store, host, insecure, port, threads)
     asyncio.run(run(Service(options, load), ready))
 
 

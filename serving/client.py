@@ -132,6 +132,7 @@ class Client:
             QueryError: If the server cannot answer this as it is put.
             UnknownId: If an id is unknown.
             StoreUnavailable: If ``user`` is given and the server's store is away.
+            StoreLocked: If ``user`` is given and the store is being written.
             ServiceError: If the server does not answer.
         """
         request = _made(

@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,8 +55,9 @@ class ServiceOptions:
     Attributes:
         bundle: The folder of the trained model, watched for new versions.
         store: Where users live that are asked for by id, as for `open_store`; empty: nowhere.
-        host: The address to listen on. There is no TLS and no authentication: keep to loopback or
-            a private network.
+        host: The address to listen on.
+        insecure: Whether it may be other than loopback, although there is no TLS and no
+            authentication.
         port: The port, 0 for a free one.
         threads: How many requests are worked on at a time.
         watch_seconds: How often to look for a new version.
@@ -63,12 +65,13 @@ class ServiceOptions:
         limits: What a request may ask for.
 
     Raises:
-        SettingsError: If a number cannot be.
+        SettingsError: If a number cannot be, or the address is open and that was not said.
     """
 
     bundle: Path
     store: str = ""
     host: str = "127.0.0.1"
+    insecure: bool = False
     port: int = 50051
     threads: int = 2
     watch_seconds: float = 2.0
@@ -76,6 +79,11 @@ class ServiceOptions:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
+        if not (self.insecure or _is_loopback(self.host)):
+            raise SettingsError(
+                f"there is no TLS and no authentication, so {self.host!r} is served only if that "
+                "is said: pass --insecure (insecure=True) on a private network, or use 127.0.0.1"
+            )
         if not 0 <= self.port < 2**16:
             raise SettingsError(f"a port is from 0 to 65535, got {self.port}")
         if self.threads < 1 or self.watch_seconds <= 0 or self.drain_seconds < 0:
@@ -204,6 +212,15 @@ class Servicer(pb_grpc.RecommenderServicer):
     async def _run(self, work: Callable[[], T]) -> T:
         """Numpy, aside from the loop; work whose request is gone before it begins is dropped."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _unknown(user: pb.User) -> Unknown:

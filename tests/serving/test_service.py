@@ -21,7 +21,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
-from firstedge.graph.errors import QueryError, ServiceError, StoreUnavailable, UnknownId
+from firstedge.graph.errors import (
+    QueryError,
+    ServiceError,
+    SettingsError,
+    StoreUnavailable,
+    UnknownId,
+)
 from firstedge.graph.store import open_store
 from firstedge.models.bundle_file import TENSORS, current_version, save_bundle
 from firstedge.serving.client import Client, ClientOptions
@@ -282,6 +288,14 @@ def test_without_a_store_a_user_id_is_a_bad_field(tmp_path: Path) -> None:
         pytest.raises(QueryError, match=r"user\.id: this server has no store"),
     ):
         client.recommend(user="u01")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "10.0.0.1", "shop.example"])  # noqa: S104
+def test_an_open_address_must_be_said(host: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no TLS and no authentication"):
+        ServiceOptions(tmp_path, host=host)
+    assert ServiceOptions(tmp_path, host=host, insecure=True).host == host
+    assert ServiceOptions(tmp_path, host="[::1]").host == "[::1]"
 
 
 def wait_for(test: Any, seconds: float = 20) -> None:
