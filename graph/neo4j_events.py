@@ -60,37 +60,36 @@ def read_events(tx: ManagedTransaction, schema: Schema, bounds: Bounds) -> pa.Ta
     tables = [_ENCODED.empty_table()]
     for row, kind in enumerate(schema.kind.values()):
         result = tx.run(load("neo4j", file, kind_names(schema, kind)), bounds.values(kind))
-        for users, events in _chunks(result):
-            columns = _columns(users, events, kind)
+        for rows in _chunks(result):
+            columns = _columns(rows, kind)
             codes = pa.array(np.full(len(columns[0]), row, np.int32))
             columns.insert(2, pa.DictionaryArray.from_arrays(codes, kinds))
             tables.append(pa.table(columns, schema=_ENCODED))
     return pa.concat_tables(tables).unify_dictionaries()
 
 
-def _chunks(result: Result) -> Iterator[tuple[list[str], list[list[list[Any]]]]]:
-    users: list[str] = []
-    events: list[list[list[Any]]] = []
+def _chunks(result: Result) -> Iterator[list[tuple[Any, ...]]]:
+    rows: list[tuple[Any, ...]] = []
     size = 0
-    for user, found in result:
-        users.append(user)
-        events.append(found)
-        size += len(found)
+    for record in result:
+        row = tuple(record)
+        rows.append(row)
+        size += len(row[1])
         if size >= CHUNK:
-            yield users, events
-            users, events, size = [], [], 0
-    if size:
-        yield users, events
+            yield rows
+            rows, size = [], 0
+    if rows:
+        yield rows
 
 
-def _columns(users: list[str], events: list[list[list[Any]]], kind: Kind) -> list[pa.Array]:
-    """The columns of `COLUMNS["events"]` without the kind."""
-    targets, times, seqs, weights, keys = zip(*chain.from_iterable(events), strict=True)
-    sizes = np.fromiter(map(len, events), np.int64, len(events))
-    owners = pa.array(np.repeat(np.arange(len(events), dtype=np.int32), sizes))
+def _columns(rows: list[tuple[Any, ...]], kind: Kind) -> list[pa.Array]:
+    """The columns of `COLUMNS["events"]` without the kind, from rows of a user and lists."""
+    users, *lists = zip(*rows, strict=True)
+    targets, times, seqs, weights, keys = (list(chain.from_iterable(each)) for each in lists)
+    owners = np.repeat(np.arange(len(rows), dtype=np.int32), [len(each) for each in lists[0]])
     scale = 1000 if kind.time_unit == "s" else 1
     return [
-        pa.DictionaryArray.from_arrays(owners, pa.array(users, pa.string())),
+        pa.DictionaryArray.from_arrays(pa.array(owners), pa.array(users, pa.string())),
         pa.array(targets, pa.string()).dictionary_encode(),
         _whole(pc.multiply(_numbers(times, kind, kind.time), scale)),
         _whole(_numbers(seqs, kind, kind.seq)),

@@ -12,6 +12,7 @@ import pytest
 from neo4j import GraphDatabase
 
 from firstedge.graph import neo4j_address, neo4j_events
+from firstedge.graph.cypher import kind_names, load
 from firstedge.graph.errors import (
     DataError,
     SchemaError,
@@ -227,6 +228,38 @@ def test_an_index_of_the_shop_serves_as_well(neo4j_server: Any) -> None:
     with Neo4jStore(neo4j_server.url, Schema(user=UserNames(label="Indexed"))) as store:
         assert store.write("users", pa.table({"id": ["a", "b"]})).new == 2
         assert store.write("users", pa.table({"id": ["b", "c"]})).known == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "given"),
+    [
+        ("find_keys", {"keys": ["k"]}),
+        ("find_nodes", {"ids": ["u1"]}),
+        ("write_nodes", {"ids": ["u1"], "properties": [{}]}),
+        ("write_events", {"users": ["u1"], "user": [0], "targets": ["i1"], "target": [0]}),
+        ("read_events_of", {"users": ["u1"], "since": None, "until": None}),
+    ],
+)
+def test_keys_are_sought_and_never_scanned_for(
+    neo4j_server: Any, file: str, given: dict[str, Any]
+) -> None:
+    """A plan made while an index was empty would scan it for every key, for hours."""
+    with Neo4jStore(neo4j_server.url, Schema()) as store:
+        shop(store, 10, 7)
+        store.write("events", events(range(2000)))
+    names = {**kind_names(Schema(), Schema().kind["view"]), "label": "User"}
+    if file != "find_keys":
+        names["key"] = "id"
+    columns = {"key": ["k"], "time": [1], "seq": [1], "weight": [1.0], "datetime": False}
+    query = f"EXPLAIN {load('neo4j', file, names)}"
+    with (
+        GraphDatabase.driver(neo4j_server.url, auth=("neo4j", neo4j_server.password)) as driver,
+        driver.session() as session,
+    ):
+        plan = session.run(query, {**columns, **given}).consume().plan
+    shown = str(plan)
+    assert "IndexSeek" in shown
+    assert "Scan" not in shown
 
 
 # Access

@@ -1,4 +1,5 @@
 UNWIND $children AS id
-MATCH (:`{category}` {`{category_key}`: id})-[:`{parent}`*0..]->(child:`{category}`)
+MATCH (start:`{category}` {`{category_key}`: id})-[:`{parent}`*0..]->(child:`{category}`)
+USING INDEX SEEK start:`{category}`(`{category_key}`)
 MATCH (child)-[:`{parent}`]->(parent:`{category}`)
 RETURN DISTINCT toString(child.`{category_key}`) AS child, toString(parent.`{category_key}`) AS parent
