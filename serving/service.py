@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -17,17 +16,16 @@ from firstedge.graph.errors import MissingDependency, SettingsError
 
 try:
     import grpc
-    from google.protobuf.message import DecodeError
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
     from grpc_reflection.v1alpha import reflection
 except ImportError as error:
     raise MissingDependency(error.name or "grpcio", "the service", "serve") from None
 
 from firstedge.graph.vocabulary import Unknown
+from firstedge.serving.guard import NAME, Guard
 from firstedge.serving.live import LiveBundle, LiveStore, Model, joined
 from firstedge.serving.query import Query
 from firstedge.serving.recommender import Recommender
-from firstedge.serving.refusals import status_of
 from firstedge.serving.v1 import recommender_pb2 as pb
 from firstedge.serving.v1 import recommender_pb2_grpc as pb_grpc
 from firstedge.serving.wire import (
@@ -42,10 +40,6 @@ from firstedge.serving.wire import (
 )
 
 T = TypeVar("T")
-
-NAME = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
-DETAILS = "grpc-status-details-bin"
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -225,77 +219,6 @@ def _is_loopback(host: str) -> bool:
 
 def _unknown(user: pb.User) -> Unknown:
     return "error" if user.refuse_unknown else "skip"
-
-
-class _Malformed:
-    """Stands for a message that could not be read."""
-
-
-class Guard(grpc.aio.ServerInterceptor):
-    """Turns whatever a request ends in into a status with details."""
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """The handler of a method, guarded; those of other services as they are."""
-        handler = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith(f"/{NAME}/"):
-            return handler
-        read = _forgiving(handler.request_deserializer)
-        if handler.stream_stream:
-            return grpc.stream_stream_rpc_method_handler(
-                _guarded_stream(handler.stream_stream), read, handler.response_serializer
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            _guarded(handler.unary_unary), read, handler.response_serializer
-        )
-
-
-def _forgiving(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    def read_or_mark(data: bytes) -> Any:
-        try:
-            return read(data)
-        except DecodeError:
-            return _Malformed()
-
-    return read_or_mark
-
-
-def _checked(request: Any) -> Any:
-    if isinstance(request, _Malformed):
-        raise BadField("request", "these bytes are not a message of this method")
-    return request
-
-
-def _guarded(answer: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def guarded(request: Any, context: Any) -> Any:
-        try:
-            return await answer(_checked(request), context)
-        except Exception as error:
-            return await _refuse(error, context)
-
-    return guarded
-
-
-def _guarded_stream(
-    answer: Callable[[Any, Any], AsyncIterator[Any]],
-) -> Callable[[Any, Any], AsyncIterator[Any]]:
-    async def guarded(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-        try:
-            async for response in answer((_checked(r) async for r in requests), context):
-                yield response
-        except Exception as error:
-            await _refuse(error, context)
-
-    return guarded
-
-
-async def _refuse(error: Exception, context: Any) -> None:
-    status = status_of(error)
-    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-    await context.abort(code, status.message, ((DETAILS, status.SerializeToString()),))
 
 
 class Service:

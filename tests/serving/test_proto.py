@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -24,6 +25,6 @@ def test_the_stubs_are_those_of_the_proto_file(tmp_path: Path) -> None:
 def test_every_line_of_the_proto_file_is_documented() -> None:
     lines = [line.strip() for line in (ROOT / PROTO).read_text().splitlines()]
     declared = re.compile(r"(message|service|rpc|oneof)\b.*\{?|[\w<>, .]+ = \d+;")
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in pairwise(lines):
         if declared.fullmatch(line) and not line.startswith("//"):
             assert before.startswith("//"), line

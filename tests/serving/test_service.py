@@ -32,11 +32,12 @@ from firstedge.graph.store import open_store
 from firstedge.models.bundle_file import TENSORS, current_version, save_bundle
 from firstedge.serving.client import Client, ClientOptions
 from firstedge.serving.filter import Condition, Filter, Range
+from firstedge.serving.guard import NAME
 from firstedge.serving.live import joined
 from firstedge.serving.query import Event, Query
 from firstedge.serving.ranking import Ranking
 from firstedge.serving.recommender import Recommender
-from firstedge.serving.service import NAME, Service, ServiceOptions
+from firstedge.serving.service import Service, ServiceOptions
 from firstedge.serving.store_users import read_query
 from firstedge.serving.v1 import recommender_pb2 as pb
 from firstedge.serving.v1 import recommender_pb2_grpc as pb_grpc
