@@ -10,6 +10,7 @@ from typing import TypeVar
 from neo4j import READ_ACCESS, WRITE_ACCESS, ManagedTransaction, Session
 from neo4j.exceptions import (
     AuthConfigurationError,
+    ConstraintError,
     DriverError,
     Neo4jError,
     TransientError,
@@ -87,7 +88,10 @@ class Neo4jLink:
                 raise
 
         with self._translated(), self._session(WRITE_ACCESS) as session:
-            return session.execute_write(attempt)
+            try:
+                return session.execute_write(attempt)
+            except ConstraintError:  # another program wrote the same key at the same time
+                return session.execute_write(attempt)
 
     def constrain(self, query: str) -> None:
         """Run a query that makes a constraint, or awaits its index, in a transaction of its own.

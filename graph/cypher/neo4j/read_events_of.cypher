@@ -1,5 +1,6 @@
 UNWIND $users AS id
 MATCH (user:`{user}` {`{user_key}`: id})
+USING INDEX SEEK user:`{user}`(`{user_key}`)
 WITH user, [(user)-[event:`{type}`]->(target:`{target}`)
   WHERE target.`{target_key}` IS NOT NULL | [event, target, CASE
     WHEN NOT $datetime THEN event.`{time}`

@@ -1,3 +1,3 @@
 UNWIND range(0, size($ids) - 1) AS row
-MERGE (n:`{label}` {`{key}`: $ids[row]})
+CREATE (n:`{label}` {`{key}`: $ids[row]})
 SET n += $properties[row]
