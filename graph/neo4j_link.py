@@ -31,6 +31,9 @@ T = TypeVar("T")
 
 NOTE_LABEL = "FirstedgeNote"
 
+# All records at once: the server goes on while we work on the first, until the wire is full.
+FETCH_SIZE = -1
+
 # What a server says when a constraint, or an index that serves as well, is there already.
 _CONSTRAINED_ALREADY = (
     "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists",
@@ -121,6 +124,7 @@ class Neo4jLink:
         return self._driver.session(
             database=self.address.database,
             default_access_mode=mode,
+            fetch_size=FETCH_SIZE,
             # In a cluster, a read then sees what this store wrote before.
             bookmark_manager=self._driver.execute_query_bookmark_manager,
         )

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from neo4j import GraphDatabase
 
-from firstedge.graph import neo4j_address, neo4j_events
+from firstedge.graph import neo4j_address, neo4j_events, neo4j_link
 from firstedge.graph.cypher import kind_names, load
 from firstedge.graph.errors import (
     DataError,
@@ -442,6 +442,7 @@ def test_a_write_that_does_not_fit_is_tried_in_smaller_queries(
 def test_a_server_killed_in_mid_read_is_unavailable_and_loses_nothing(
     neo4j_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(neo4j_link, "FETCH_SIZE", 100)
     rows = events(range(9000), num_users=3000)
     with Neo4jStore(neo4j_server.url, Schema()) as store:
         shop(store, 3000, 7)
