@@ -43,3 +43,19 @@ def test_a_benchmark_that_fails_says_why() -> None:
     run = script("run")
     with pytest.raises(run.BenchmarkError, match="unrecognized arguments: --nonsense"):
         run.measure(run.Benchmark("import_files", ("--nonsense",), ()))
+
+
+def test_every_figure_of_the_table_is_one_that_its_benchmark_prints() -> None:
+    run = script("run")
+    for benchmark in run.BENCHMARKS:
+        source = (ROOT / "benchmarks" / f"{benchmark.script}.py").read_text()
+        for figure in benchmark.figures:
+            for key in figure.keys:
+                assert f'"{key}"' in source, (benchmark.script, key)
+
+
+def test_a_figure_that_was_not_printed_is_named() -> None:
+    run = script("run")
+    benchmark = run.Benchmark("embed_rate", (), (run.Figure("of vectors", ("ratios", "a")),))
+    with pytest.raises(run.BenchmarkError, match="it printed no figure 'a'"):
+        list(run.judge(benchmark, {"ratios": {}}))
