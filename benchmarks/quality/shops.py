@@ -1,0 +1,252 @@
+"""The data sets of the leaderboard, each from its raw files to a Snapshot.
+
+A data set is a Schema file. Five of them are known by name; any other joins by the path of its own
+Schema file.
+
+Example: python -m benchmarks.quality.shops --data DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+from firstedge.graph.errors import SettingsError
+from firstedge.graph.histories import Histories
+from firstedge.graph.schema import Schema
+from firstedge.graph.store import GraphStore, open_store
+from firstedge.loaders.categorize import categorize
+from firstedge.loaders.importer import import_files
+from firstedge.loaders.job import ImportOptions
+from firstedge.loaders.mapping import parse_mappings
+from firstedge.loaders.snapshot import Snapshot, read_snapshot
+from firstedge.loaders.text import TransformerEncoder
+from firstedge.models.protocol import KS
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMAS = Path(__file__).resolve().parent / "schemas"
+WORK = Path(os.environ.get("FIRSTEDGE_CACHE", ROOT / ".cache")) / "quality"
+
+# The largest k is asked where at least this share of the users have so many items and one more.
+LEAST_SHARE = 0.25
+
+Prepare = Callable[[Path | None, Path], Path]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A data set.
+
+    Attributes:
+        name: For tables and folders.
+        schema: Its Schema file, with the imports.
+        where: Where the files are to be had.
+        ordered: Whether a user's events stand in their order; if not, a seeded random order
+            stands in for it.
+        prepare: From the folder given by --data (None without) and a folder to write to, to the
+            folder from which the paths of the Schema file start.
+    """
+
+    name: str
+    schema: Path
+    where: str
+    prepare: Prepare
+    ordered: bool = True
+
+
+def known_shops() -> dict[str, Shop]:
+    """The five data sets by name."""
+
+    def shop(name: str, where: str, prepare: Prepare, ordered: bool = True) -> Shop:
+        return Shop(name, SCHEMAS / f"{name}.toml", where, prepare, ordered)
+
+    retail = ROOT / "data" / "online_retail.toml"
+    shops = (
+        Shop("online-retail", retail, "data/online_retail.parquet", lambda _, __: retail.parent),
+        shop("ml-100k", "the PyPI wheel of recbole (fetched)", _prepare_ml_100k),
+        shop(
+            "amazon-beauty",
+            "Beauty.txt and Beauty_item2attributes.json of S3-Rec's repository, data/",
+            _prepare_beauty,
+        ),
+        shop("ml-1m", "train.txt and test.txt as LightGCN reads them", _folder_of("ml-1m"), False),
+        shop(
+            "gowalla",
+            "train.txt and test.txt of LightGCN's repository, data/gowalla/",
+            _folder_of("gowalla"),
+            False,
+        ),
+    )
+    return {one.name: one for one in shops}
+
+
+def shop_of(name: str) -> Shop:
+    """A known data set by its name, or another one by the path of its Schema file.
+
+    Raises:
+        SettingsError: If it is neither.
+    """
+    known, path = known_shops(), Path(name)
+    if name in known:
+        return known[name]
+    if path.is_file():
+        return Shop(path.stem, path, str(path.parent), lambda _, __: path.parent)
+    raise SettingsError(
+        f"there is no data set {name!r}: take {', '.join(known)} or the path of a Schema file"
+    )
+
+
+def open_shop(shop: Shop, data: Path | None = None, work: Path = WORK, seed: int = 0) -> Snapshot:
+    """Import a data set, once, and read it.
+
+    A catalogue that has texts and no categories gets derived ones, as the demo's does.
+
+    Args:
+        shop: Which.
+        data: The folder with a folder of each data set that is not fetched.
+        work: Where stores and vectors are kept.
+        seed: Of the random order, where the data have none.
+
+    Raises:
+        SettingsError: If files are missing; the text says where they are to be had.
+    """
+    text = shop.schema.read_text("utf-8")
+    # Another Schema has other labels and so another store.
+    home = work / f"{shop.name}-{xxhash.xxh3_64_hexdigest(text.encode())[:8]}"
+    home.mkdir(parents=True, exist_ok=True)
+    folder = shop.prepare(data, home)
+    mappings = parse_mappings(text, shop.schema.name, folder)
+    schema = Schema.parse(text, shop.schema.name)
+    has_text = bool(schema.item.text or schema.item.title)
+    encoder = TransformerEncoder("minilm", cache=work / "vectors") if has_text else None
+    with open_store(str(home / "shop.lbug"), schema) as store:
+        import_files(store, mappings, ImportOptions(rejects=home / "rejects"))
+        if encoder is not None and _may_be_categorized(store):
+            categorize(store, encoder)
+        snapshot = read_snapshot(store, encoder=encoder)
+    if shop.ordered:
+        return snapshot
+    return replace(snapshot, histories=shuffled(snapshot.histories, seed))
+
+
+def ks_of(snapshot: Snapshot, least_share: float = LEAST_SHARE) -> tuple[int, ...]:
+    """The numbers of given items that a data set is asked at.
+
+    The first of 0, 1, 2, 3, 5, 10 as long as a quarter of the users that have an item have so many
+    and one more: few would be left, and the most active ones.
+    """
+    counts = snapshot.histories.speaking(snapshot.schema).touches().counts
+    counts = counts[counts > 0]
+    return tuple(k for k in KS if (counts > k).mean() >= least_share)
+
+
+def shuffled(histories: Histories, seed: int) -> Histories:
+    """The same events, each user's in a random order."""
+    order = np.lexsort(
+        (np.random.default_rng(seed).random(len(histories.targets)), histories.users)
+    )
+    columns = ("targets", "kinds", "times", "weights")
+    return replace(histories, **{name: getattr(histories, name)[order] for name in columns})
+
+
+def _may_be_categorized(store: GraphStore) -> bool:
+    derived = store.read("categories")["derived"].to_pylist()
+    return all(derived)
+
+
+def _folder_of(name: str) -> Prepare:
+    def prepare(data: Path | None, _: Path) -> Path:
+        folder = None if data is None else data / name
+        if folder is None or not folder.is_dir():
+            raise SettingsError(
+                f"{name} is read from a folder {name}/ in the folder given by --data: it has "
+                f"{known_shops()[name].where}"
+            )
+        return folder
+
+    return prepare
+
+
+def _prepare_beauty(data: Path | None, home: Path) -> Path:
+    """Link the reviews and write a line for each item's attributes."""
+    raw = _folder_of("amazon-beauty")(data, home)
+    attributes = json.loads((raw / "Beauty_item2attributes.json").read_text("utf-8"))
+    known = {
+        item
+        for line in (raw / "Beauty.txt").read_text("utf-8").splitlines()
+        for item in line.split()[1:]
+    }
+    lines = [
+        json.dumps({"item": item, "attributes": [str(value) for value in found]})
+        for item, found in attributes.items()
+        if item in known
+    ]
+    _write(home / "attributes.jsonl", "\n".join(lines) + "\n")
+    _write(home / "Beauty.txt", (raw / "Beauty.txt").read_text("utf-8"))
+    return home
+
+
+def _prepare_ml_100k(data: Path | None, home: Path) -> Path:
+    """Take the files out of recbole's wheel and add bands of age and a name of each year."""
+    if all((home / f"ml-100k.{part}").is_file() for part in ("inter", "item", "user")):
+        return home
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, "recbole"]
+        subprocess.run([sys.executable, *command], check=True)
+        (wheel,) = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            files = {
+                part: archive.read(f"recbole/dataset_example/ml-100k/ml-100k.{part}").decode()
+                for part in ("inter", "item", "user")
+            }
+    files["user"] = _with_column(
+        files["user"], "age_band", lambda row: f"{int(row['age']) // 10 * 10}s"
+    )
+    files["item"] = _with_column(
+        files["item"], "released", lambda row: f"year {row['release_year']}"
+    )
+    for part, text in files.items():
+        _write(home / f"ml-100k.{part}", text)
+    return home
+
+
+def _with_column(table: str, name: str, make: Callable[[dict[str, str]], str]) -> str:
+    """A RecBole table with one more column, made of each row."""
+    header, *lines = table.splitlines()
+    names = [column.partition(":")[0] for column in header.split("\t")]
+    rows = [dict(zip(names, line.split("\t"), strict=True)) for line in lines]
+    longer = [f"{line}\t{make(row)}" for line, row in zip(lines, rows, strict=True)]
+    return "\n".join([f"{header}\t{name}:token", *longer]) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file in one step, so that a cut-off run leaves none."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, "utf-8")
+    part.replace(path)
+
+
+def main() -> None:
+    """Read every data set and say what it is."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="a folder with amazon-beauty/, gowalla/, ml-1m/")
+    parser.add_argument("--sets", nargs="+", default=list(known_shops()), help="names or Schemas")
+    args = parser.parse_args()
+    for name in args.sets:
+        snapshot = open_shop(shop_of(name), args.data)
+        print(f"{name}: {snapshot!r}, ks {ks_of(snapshot)}, skipped {snapshot.skipped}")
+
+
+if __name__ == "__main__":
+    main()
