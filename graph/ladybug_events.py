@@ -12,14 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from firstedge.graph.cypher import kind_names
+from firstedge.graph.ladybug_index import HashIndex, hashes_of
 from firstedge.graph.ladybug_link import FEW, Session
-from firstedge.graph.ladybug_nodes import Rows, encoded, find_rows
+from firstedge.graph.ladybug_nodes import Rows, encoded, find_rows, rows_there
 from firstedge.graph.ladybug_pending import append, pending_tables
 from firstedge.graph.schema import Kind, Schema
 from firstedge.graph.store import COLUMNS, Written
 
 # Stored events whose keys are held against given ones at a time, which bounds the memory for it.
 _SCAN = 2_000_000
+
+# Up to so many users are sought one by one: each costs a millisecond, and all together a scan.
+_ONE_BY_ONE = 20
 
 _EMPTY = COLUMNS["events"].empty_table()
 _VALUES = ("time", "seq", "weight", "key")
@@ -120,12 +124,24 @@ def _stored(session: Session, schema: Schema, keys: pa.ChunkedArray) -> npt.NDAr
     given = pa.table({"position": np.arange(len(keys)), "key": keys})
     hashes = session.run("hash_keys", values={"rows": given}).sort_by("position")["hash"]
     given = given.append_column("hash", hashes)
-    for part in _parts(session, schema):
+    if len(keys) <= FEW:
+        positions, _ = _key_index(session, schema).find(hashes_of(hashes))
+        given = given.take(pa.array(np.unique(positions)))
+    for part in _parts(session, schema) if given.num_rows else ():
         alike = part.alike(session, given)
         if alike.num_rows:
             found = session.run(f"find_{part.file}", part.names, {**part.range, "rows": alike})
             stored[found["position"].to_numpy()] = True
     return stored
+
+
+def _key_index(session: Session, schema: Schema) -> HashIndex:
+    if session.index.keys is None:
+        found = [session.run(f"hash_{p.file}", p.names, p.range) for p in _parts(session, schema)]
+        hashes = [np.empty(0, np.uint64), *(hashes_of(part["hash"]) for part in found)]
+        every = np.concatenate(hashes)
+        session.index.keys = HashIndex(every, np.zeros(len(every), np.int64))
+    return session.index.keys
 
 
 @dataclass(frozen=True)
@@ -172,6 +188,9 @@ def _insert(session: Session, schema: Schema, edges: pa.Table) -> None:
         of_type = edges.filter(pc.equal(edges["type"], kind.type))
         if of_type.num_rows:
             session.run("insert_events", kind_names(schema, kind), {"rows": of_type})
+    given = pa.table({"position": np.arange(edges.num_rows), "key": edges["key"]})
+    hashes = hashes_of(session.run("hash_keys", values={"rows": given})["hash"])
+    _key_index(session, schema).add(hashes, np.zeros(len(hashes), np.int64))
 
 
 def count_events(session: Session, schema: Schema) -> dict[str, int]:
@@ -197,6 +216,8 @@ def read_events(session: Session, schema: Schema, bounds: Bounds) -> pa.Table:
             edges = session.run("read_all_events", names)  # a condition would cost twice the time
         elif bounds.few is None:
             edges = session.run("read_events", names, bounds.values)
+        elif len(bounds.few) <= _ONE_BY_ONE:
+            edges = _read_each(session, schema, bounds, names)
         else:
             edges = session.run("read_events_of", names, {**bounds.values, "users": bounds.few})
         parts.append(_with_kind(edges, name))
@@ -209,6 +230,16 @@ def read_events(session: Session, schema: Schema, bounds: Bounds) -> pa.Table:
         if name in ("user", "target", "kind"):
             table = table.set_column(at, name, table[name].dictionary_encode())
     return table
+
+
+def _read_each(session: Session, schema: Schema, bounds: Bounds, names: dict[str, str]) -> pa.Table:
+    """Relationships of one kind of a few users, each sought by the store's own number."""
+    there = rows_there(session, schema.user.label, schema.user.key, bounds.few or ())
+    found = [
+        session.run("read_events_at", names, {**bounds.values, "row": row})
+        for row in there["row"].to_pylist()
+    ]
+    return pa.concat_tables([_EMPTY.drop_columns("kind"), *found])
 
 
 def _with_kind(edges: pa.Table, kind: str) -> pa.Table:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from firstedge.graph.cypher import load
 from firstedge.graph.errors import StoreError, StoreLocked, StoreUnavailable, StoreUnsupported
+from firstedge.graph.ladybug_index import StoreIndex
 
 try:
     import fcntl
@@ -51,10 +52,12 @@ class Session:
 
     Attributes:
         copied: Whether something was copied.
+        index: Of the whole store.
     """
 
-    def __init__(self, connection: ladybug.Connection) -> None:
+    def __init__(self, connection: ladybug.Connection, index: StoreIndex) -> None:
         self.copied = False
+        self.index = index
         self._connection = connection
         self._tables: dict[str, str] | None = None
 
@@ -94,6 +97,7 @@ class Session:
         """Append many rows to a table; columns go by position, ends of relationships first."""
         self.run("copy", {"table": table}, {"rows": rows})
         self.copied = True
+        self.index.forget(table)
 
     def create(self, table: str, file: str, names: Mapping[str, str]) -> None:
         """Make a table by the query of a file, unless it is there."""
@@ -105,6 +109,7 @@ class Session:
         """Drop a table with all that is in it."""
         self.run("drop_table", {"table": table})
         self._tables = None
+        self.index.forget(table)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -128,6 +133,7 @@ class LadybugLink:
         self.path = path
         self.read_only = read_only
         self._one_writer = threading.Lock()
+        self._index = StoreIndex()
         self._database: ladybug.Database | None = None
         self._check_path()
         made = not path.exists()
@@ -178,12 +184,13 @@ class LadybugLink:
         if self._database is None:
             raise StoreUnavailable(f"the store {self.path} is closed; open it again")
         with self._translated():
-            session = Session(ladybug.Connection(self._database))
+            session = Session(ladybug.Connection(self._database), self._index)
             try:
                 session.send(begin)
                 yield session
                 self._commit(session)
             except BaseException:
+                self._index.clear()
                 with suppress(RuntimeError):
                     session.send("ROLLBACK")
                 raise
@@ -241,7 +248,9 @@ def _locked(path: Path, read_only: bool) -> int | None:
 def _lock_error(path: Path) -> StoreLocked:
     return StoreLocked(
         f"the store {path} is in use: one process writes it at a time, and nobody reads it"
-        " meanwhile; close it there (readers open it with read_only), and try again"
+        " meanwhile; close it there (readers open it with read_only), and try again. If `firstedge"
+        " serve` has it, send events and items to the service, which writes them: see"
+        " Client.record_events and Client.upsert_items"
     )
 
 

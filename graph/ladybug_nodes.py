@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -9,6 +11,7 @@ import pyarrow.compute as pc
 
 from firstedge.graph.cypher import node_names
 from firstedge.graph.errors import DataError
+from firstedge.graph.ladybug_index import Hashes, HashIndex, hashes_of
 from firstedge.graph.ladybug_link import FEW, ROW, Session
 from firstedge.graph.schema import Schema
 from firstedge.graph.store import Written
@@ -37,9 +40,39 @@ def find_rows(session: Session, label: str, key: str, ids: pa.Array | pa.Chunked
     rows = np.full(len(distinct), -1, np.int64)
     if label in session.tables and len(distinct):
         given = pa.table({"position": np.arange(len(distinct)), "id": distinct})
+        if len(distinct) <= FEW:
+            return _indexed_rows(session, {"label": label, "key": key}, given)[codes]
         found = session.run("find_nodes", {"label": label, "key": key}, {"rows": given})
         rows[found["position"].to_numpy()] = found["row"].to_numpy()
     return rows[codes]
+
+
+def _indexed_rows(session: Session, names: dict[str, str], given: pa.Table) -> Rows:
+    """The rows of a few ids: by their hashes, and then held against the ids that stand there."""
+    index = node_index(session, names)
+    positions, rows = index.find(_hashes(session, given["id"]))
+    candidates = pa.table({"position": np.arange(len(rows)), "row": rows})
+    found = session.run("find_ids", names, {"rows": candidates})
+    at = found["position"].to_numpy()
+    same = pc.equal(found["id"], given["id"].take(pa.array(positions[at]))).to_numpy()
+    result = np.full(given.num_rows, -1, np.int64)
+    result[positions[at[same]]] = rows[at[same]]
+    return result
+
+
+def node_index(session: Session, names: dict[str, str]) -> HashIndex:
+    """The index of a label, made if there is none."""
+    label = names["label"]
+    if label not in session.index.nodes:
+        found = session.run("hash_nodes", names)
+        index = HashIndex(hashes_of(found["hash"]), found["row"].to_numpy())
+        session.index.nodes[label] = index
+    return session.index.nodes[label]
+
+
+def _hashes(session: Session, ids: pa.ChunkedArray) -> Hashes:
+    given = pa.table({"position": np.arange(len(ids)), "key": ids})
+    return hashes_of(session.run("hash_keys", values={"rows": given}).sort_by("position")["hash"])
 
 
 def encoded(ids: pa.Array | pa.ChunkedArray) -> tuple[Rows, pa.Array]:
@@ -87,6 +120,7 @@ def write_nodes(session: Session, label: str, key: str, rows: pa.Table, few: int
     if 0 < new.num_rows <= few:
         inserted = pa.table({"id": new[key]})
         session.run("insert_nodes", {"label": label, "key": key}, {"rows": inserted})
+        _index_inserted(session, {"label": label, "key": key}, new[key])
         at = find_rows(session, label, key, nodes[key])
     _update(session, label, nodes.drop_columns(key).filter(pa.array(at >= 0)), at[at >= 0])
     if new.num_rows > few:
@@ -94,6 +128,21 @@ def write_nodes(session: Session, label: str, key: str, rows: pa.Table, few: int
         whole = [_column(new, name, type_) for name, type_ in columns.items()]
         session.copy(label, pa.table(whole, list(columns)))
     return Written(new=new.num_rows, known=rows.num_rows - new.num_rows)
+
+
+def _index_inserted(session: Session, names: dict[str, str], ids: pa.ChunkedArray) -> None:
+    """Add nodes to the index, if there is one: their rows are the last ones."""
+    index = session.index.nodes.get(names["label"])
+    if index is None:
+        return
+    last = session.run("last_row", names)["row"][0].as_py()
+    rows = pa.table({"position": np.arange(len(ids)), "row": last - np.arange(len(ids))})
+    found = session.run("find_ids", names, {"rows": rows})
+    if found.num_rows == len(ids):
+        at = last - found["position"].to_numpy()
+        index.add(_hashes(session, found["id"]), at)
+    else:
+        session.index.forget(names["label"])
 
 
 def _column(table: pa.Table, name: str, type_: pa.DataType) -> pa.Array | pa.ChunkedArray:
@@ -160,18 +209,32 @@ def _update(session: Session, label: str, properties: pa.Table, at: Rows) -> Non
 
 
 def read_nodes(
-    session: Session, label: str, key: str, fields: tuple[str, ...]
+    session: Session,
+    label: str,
+    key: str,
+    fields: tuple[str, ...],
+    ids: Sequence[str] | None = None,
 ) -> dict[str, pa.Array | pa.ChunkedArray]:
-    """The key as ``id`` and the fields of all nodes of a label, sorted by id."""
+    """The key as ``id`` and the fields of all nodes of a label, or of some, sorted by id."""
     if label not in session.tables:
         return {name: pa.nulls(0, pa.string()) for name in ("id", *fields)}
-    found = session.run("read_nodes", {"label": label})
+    if ids is None:
+        found = session.run("read_nodes", {"label": label})
+    else:
+        rows = rows_there(session, label, key, ids)
+        found = session.run("read_nodes_at", {"label": label}, {"rows": rows})
     found = found.sort_by(f"n.{key}")
     columns = {"id": found[f"n.{key}"]}
     for name in fields:
         there = f"n.{name}" in found.column_names
         columns[name] = found[f"n.{name}"] if there else pa.nulls(found.num_rows, pa.string())
     return columns
+
+
+def rows_there(session: Session, label: str, key: str, ids: Sequence[str]) -> pa.Table:
+    """The rows of those of the ids that there are, once each."""
+    rows = np.unique(find_rows(session, label, key, pa.array(ids, pa.string())))
+    return pa.table({"row": rows[rows >= 0]})
 
 
 def write_categories(session: Session, schema: Schema, rows: pa.Table) -> Written:

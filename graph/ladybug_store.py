@@ -122,29 +122,39 @@ class LadybugStore:
         with self._link.writing() as session:
             pending.drop_folded(session)
 
-    def read(self, table: Literal["users", "items", "categories", "item_categories"]) -> pa.Table:
+    def read(
+        self,
+        table: Literal["users", "items", "categories", "item_categories"],
+        ids: Sequence[str] | None = None,
+    ) -> pa.Table:
         """See `GraphStore.read`."""
         with self._link.reading() as session:
             if table == "item_categories":
-                return self._read_members(session)
+                return self._read_members(session, ids)
             if table == "categories":
-                return self._read_categories(session)
+                return self._read_categories(session, ids)
             names = self.schema.user if table == "users" else self.schema.item
-            return pa.table(nodes.read_nodes(session, names.label, names.key, names.fields))
+            return pa.table(nodes.read_nodes(session, names.label, names.key, names.fields, ids))
 
-    def _read_categories(self, session: Session) -> pa.Table:
+    def _read_categories(self, session: Session, chosen: Sequence[str] | None) -> pa.Table:
         names = self.schema.category
-        columns = nodes.read_nodes(session, names.label, names.key, (names.name, "derived"))
+        fields = (names.name, "derived")
+        columns = nodes.read_nodes(session, names.label, names.key, fields, chosen)
         ids, name, derived = columns.values()
         above = nodes.read_parents(session, self.schema)
         parents = pa.array([above.get(id_) for id_ in ids.to_pylist()], pa.string())
         derived = pc.fill_null(derived.cast(pa.bool_()), False)
         return pa.table([ids, name, parents, derived], schema=COLUMNS["categories"])
 
-    def _read_members(self, session: Session) -> pa.Table:
+    def _read_members(self, session: Session, chosen: Sequence[str] | None) -> pa.Table:
         if self.schema.category.member not in session.tables:
             return COLUMNS["item_categories"].empty_table()
-        found = session.run("read_members", node_names(self.schema))
+        names, item = node_names(self.schema), self.schema.item
+        if chosen is None:
+            found = session.run("read_members", names)
+        else:
+            rows = nodes.rows_there(session, item.label, item.key, chosen)
+            found = session.run("read_members_at", names, {"rows": rows})
         return found.sort_by([("item", "ascending"), ("category", "ascending")])
 
     def read_events(

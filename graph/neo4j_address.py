@@ -58,8 +58,13 @@ class Address:
         return cls(url, f"{scheme}://{parts.netloc}{query}", database or None, encryption)
 
 
-def open_driver(address: Address, ca: Path | None) -> Driver:
+def open_driver(address: Address, ca: Path | None, patience: float = RETRY_SECONDS) -> Driver:
     """A driver for the server, which has not been reached yet.
+
+    Args:
+        address: Where it is.
+        ca: A file of certificates, in place of the system's.
+        patience: Seconds for which a transaction is tried again.
 
     Raises:
         SettingsError: If the CA file or the password file cannot be used.
@@ -74,8 +79,9 @@ def open_driver(address: Address, ca: Path | None) -> Driver:
         auth=read_credentials(),
         encrypted=bool(address.encryption),
         trusted_certificates=TrustAll() if address.encryption == "ssc" else trusted,
-        connection_timeout=CONNECT_SECONDS,
-        max_transaction_retry_time=RETRY_SECONDS,
+        connection_timeout=min(CONNECT_SECONDS, patience),
+        connection_acquisition_timeout=2 * patience,
+        max_transaction_retry_time=patience,
         notifications_min_severity="OFF",
     )
 

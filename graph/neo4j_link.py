@@ -25,7 +25,7 @@ from firstedge.graph.errors import (
     StoreUnavailable,
     StoreUnsupported,
 )
-from firstedge.graph.neo4j_address import Address, check_version, open_driver
+from firstedge.graph.neo4j_address import RETRY_SECONDS, Address, check_version, open_driver
 
 T = TypeVar("T")
 
@@ -53,6 +53,7 @@ class Neo4jLink:
         url: The database's URL.
         ca: A file of certificates, in place of the system's, that the server's certificate is
             held against; for the ``+s`` schemes.
+        patience: Seconds for which a server that is away is tried again.
 
     Raises:
         SettingsError: If the URL, the CA file or the password file cannot be used.
@@ -61,9 +62,9 @@ class Neo4jLink:
         StoreUnsupported: If it is older than Neo4j 5.9.
     """
 
-    def __init__(self, url: str, ca: Path | None = None) -> None:
+    def __init__(self, url: str, ca: Path | None = None, patience: float = RETRY_SECONDS) -> None:
         self.address = Address.parse(url)
-        self._driver = open_driver(self.address, ca)
+        self._driver = open_driver(self.address, ca, patience)
         try:
             self._verify()
         except BaseException:

@@ -12,28 +12,39 @@ import pyarrow.compute as pc
 from neo4j import ManagedTransaction
 
 from firstedge.graph.cypher import load, node_names
-from firstedge.graph.schema import Schema
+from firstedge.graph.neo4j_keys import key_forms
+from firstedge.graph.schema import CategoryNames, ItemNames, Schema, UserNames
 from firstedge.graph.store import COLUMNS
 
 NodeTable = Literal["users", "items", "categories", "item_categories"]
+Keys = list[str | int] | None
 
 
-def read_nodes(tx: ManagedTransaction, schema: Schema, table: NodeTable) -> pa.Table:
-    """All rows of a table, as `GraphStore.read` gives them."""
+def read_nodes(
+    tx: ManagedTransaction, schema: Schema, table: NodeTable, ids: Sequence[str] | None = None
+) -> pa.Table:
+    """Rows of a table, as `GraphStore.read` gives them."""
+    forms = None if ids is None else key_forms(dict.fromkeys(ids))
     if table == "users":
-        return _read_label(tx, schema.user.label, schema.user.key, schema.user.fields)
+        return _read_label(tx, schema.user, schema.user.fields, forms)
     if table == "items":
-        return _read_label(tx, schema.item.label, schema.item.key, schema.item.fields)
+        return _read_label(tx, schema.item, schema.item.fields, forms)
     if table == "categories":
-        return _read_categories(tx, schema)
-    return _read_members(tx, schema)
+        return _read_categories(tx, schema, forms)
+    return _read_members(tx, schema, forms)
 
 
-def _read_label(tx: ManagedTransaction, label: str, key: str, fields: Sequence[str]) -> pa.Table:
+def _read_label(
+    tx: ManagedTransaction,
+    names: UserNames | ItemNames | CategoryNames,
+    fields: Sequence[str],
+    chosen: Keys,
+) -> pa.Table:
     ids: list[str] = []
     columns: list[list[Any]] = [[] for _ in fields]
-    query = load("neo4j", "read_nodes", {"label": label, "key": key})
-    for record in tx.run(query, {"fields": list(fields)}):
+    file = "read_nodes" if chosen is None else "read_nodes_of"
+    query = load("neo4j", file, {"label": names.label, "key": names.key})
+    for record in tx.run(query, {"fields": list(fields), "ids": chosen}):
         ids += record["ids"]
         for column, page in zip(columns, record["columns"], strict=True):
             column += page
@@ -41,9 +52,9 @@ def _read_label(tx: ManagedTransaction, label: str, key: str, fields: Sequence[s
     return pa.table(arrays, names=["id", *fields]).sort_by("id")
 
 
-def _read_categories(tx: ManagedTransaction, schema: Schema) -> pa.Table:
+def _read_categories(tx: ManagedTransaction, schema: Schema, chosen: Keys) -> pa.Table:
     names = schema.category
-    found = _read_label(tx, names.label, names.key, (names.name, "derived"))
+    found = _read_label(tx, names, (names.name, "derived"), chosen)
     parents: dict[str, str] = {
         record["child"]: record["parent"]
         for record in tx.run(load("neo4j", "read_parents", node_names(schema)))
@@ -58,10 +69,11 @@ def _read_categories(tx: ManagedTransaction, schema: Schema) -> pa.Table:
     return pa.table([*columns, pc.fill_null(marked, False)], schema=COLUMNS["categories"])
 
 
-def _read_members(tx: ManagedTransaction, schema: Schema) -> pa.Table:
+def _read_members(tx: ManagedTransaction, schema: Schema, chosen: Keys) -> pa.Table:
     items: list[list[str]] = []
     categories: list[str] = []
-    for record in tx.run(load("neo4j", "read_members", node_names(schema))):
+    file = "read_members" if chosen is None else "read_members_of"
+    for record in tx.run(load("neo4j", file, node_names(schema)), {"ids": chosen}):
         items.append(record["items"])
         categories.append(record["category"])
     members = {

@@ -11,6 +11,7 @@ import pyarrow as pa
 from neo4j import ManagedTransaction
 
 from firstedge.graph.cypher import identifier, kind_names, load
+from firstedge.graph.neo4j_address import RETRY_SECONDS
 from firstedge.graph.neo4j_check import check_schema, count_rows
 from firstedge.graph.neo4j_events import Bounds, read_events
 from firstedge.graph.neo4j_link import NOTE_LABEL, Neo4jLink, StoreMemoryError
@@ -39,6 +40,7 @@ class Neo4jStore:
         schema: The names in the graph.
         ca: A file of certificates, in place of the system's, that the server's certificate is
             held against; for ``neo4j+s`` and ``bolt+s``.
+        patience: Seconds for which a server that is away is tried again.
 
     Raises:
         SchemaError: If a name cannot be a name in Cypher.
@@ -48,13 +50,19 @@ class Neo4jStore:
         StoreUnsupported: If it is older than Neo4j 5.9.
     """
 
-    def __init__(self, url: str, schema: Schema, ca: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        schema: Schema,
+        ca: str | Path | None = None,
+        patience: float = RETRY_SECONDS,
+    ) -> None:
         for kind in schema.kind.values():
             for name in kind_names(schema, kind).values():
                 identifier(name)  # a name that Cypher cannot hold is refused before it is used
         self.url = url
         self.schema = schema
-        self._link = Neo4jLink(url, None if ca is None else Path(ca))
+        self._link = Neo4jLink(url, None if ca is None else Path(ca), patience)
         self._constrained = False
 
     def __repr__(self) -> str:
@@ -97,9 +105,13 @@ class Neo4jStore:
 
         return self._link.write(work)
 
-    def read(self, table: Literal["users", "items", "categories", "item_categories"]) -> pa.Table:
+    def read(
+        self,
+        table: Literal["users", "items", "categories", "item_categories"],
+        ids: Sequence[str] | None = None,
+    ) -> pa.Table:
         """See `GraphStore.read`."""
-        return self._link.read(lambda tx: read_nodes(tx, self.schema, table))
+        return self._link.read(lambda tx: read_nodes(tx, self.schema, table, ids))
 
     def read_events(
         self,

@@ -107,11 +107,20 @@ class GraphStore(Protocol):
                 kind is null, a kind unknown, a weight not finite, or a category above itself.
         """
 
-    def read(self, table: Literal["users", "items", "categories", "item_categories"]) -> pa.Table:
+    def read(
+        self,
+        table: Literal["users", "items", "categories", "item_categories"],
+        ids: Sequence[str] | None = None,
+    ) -> pa.Table:
         """All rows, sorted by id.
 
         Columns of `COLUMNS` and the properties that the Schema names (null where a node has
         none). A parent is given by id, a root has null.
+
+        Args:
+            table: Which table.
+            ids: Only the rows of these ids, each looked up; of item_categories those of these
+                items. An id that is not in the store gives nothing.
         """
 
     def read_events(
@@ -156,6 +165,7 @@ def open_store(
     *,
     read_only: bool = False,
     ca: str | Path | None = None,
+    patience: float = 30.0,
 ) -> GraphStore:
     """Open a store by URL.
 
@@ -168,6 +178,8 @@ def open_store(
         read_only: Open the embedded store for reading only: several processes may do that.
         ca: For ``neo4j+s://`` and ``bolt+s://``, a file of certificates that the server's is held
             against, in place of the system's.
+        patience: Seconds for which a server that is away is tried again; an embedded store is
+            there or not.
 
     Raises:
         SettingsError: If the URL, the CA file or the password file cannot be used.
@@ -179,7 +191,7 @@ def open_store(
     if "://" in url:
         from firstedge.graph.neo4j_store import Neo4jStore
 
-        return Neo4jStore(url, schema, ca)
+        return Neo4jStore(url, schema, ca, patience)
     from firstedge.graph.ladybug_store import LadybugStore
 
     return LadybugStore(url, schema, read_only=read_only)

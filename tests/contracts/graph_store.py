@@ -301,6 +301,35 @@ class GraphStoreContract:
         assert (written.new, written.known, written.orphans.tolist()) == (4, 0, [])
         assert stored(shop) == [tuple(row.values()) for row in given.to_pylist()]
 
+    def test_some_rows_are_read_by_their_ids(self, shop: GraphStore) -> None:
+        shop.write("categories", categories(("c2", "c1")))
+        shop.write("item_categories", members(("i1", "c1"), ("i1", "c2"), ("i3", "c1")))
+        for name in ("users", "items", "categories"):
+            every = shop.read(name)
+            chosen = every["id"].to_pylist()[1:]
+            assert shop.read(name, [*chosen, "nobody", *chosen]).equals(every.slice(1))
+            assert shop.read(name, []).num_rows == 0
+        every = shop.read("item_categories")
+        assert every.num_rows == 3
+        item = every["item"][0].as_py()
+        assert shop.read("item_categories", [item]).equals(
+            every.filter(pc.equal(every["item"], item))
+        )
+        assert shop.read("item_categories", ["nobody"]).num_rows == 0
+
+    def test_what_was_just_written_is_found(self, shop: GraphStore) -> None:
+        for turn in range(3):
+            new = f"new{turn}"
+            assert shop.read("users", [new]).num_rows == 0
+            assert shop.write("users", users(new, "u1")).new == 1
+            assert shop.read("users", [new])["id"].to_pylist() == [new]
+            row = (new, "i1", "purchase", turn, 0, 1.0, f"key of {turn}")
+            assert shop.write("events", events(row)).new == 1
+            assert stored(shop, users=[new]) == [row]
+            assert shop.write("events", events(row)).known == 1
+            with pytest.raises(DataError):
+                shop.write("events", events((*row[:5], float("nan"), "other")))
+
     def test_read_events_is_dictionary_encoded(self, shop: GraphStore) -> None:
         shop.write("events", events(event("u1", "i1", "k1")))
         read = shop.read_events()

@@ -1,0 +1,1 @@
+MATCH (n:`{label}`) RETURN hash(n.`{key}`) AS hash, n.`_firstedge_row` AS row

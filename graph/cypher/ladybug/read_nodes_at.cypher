@@ -1,0 +1,3 @@
+LOAD FROM $rows
+MATCH (n:`{label}`) WHERE n.`_firstedge_row` = row
+RETURN n.*

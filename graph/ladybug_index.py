@@ -1,0 +1,92 @@
+"""What the embedded store holds, by hash: where a node stands, and which event keys there are.
+
+The database has no index on texts that could be trusted (see create_nodes.cypher), so looking for
+one id reads them all, and so does looking for one key. While a store is open nobody else writes it,
+so that 64-bit hashes of both in memory tell the same at once: 16 bytes a node, 8 an event. They are
+made when they are first needed and forgotten when many rows are copied; what they find is held
+against the ids themselves, so a hash that two ids share does no harm.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Hashes = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.int64]
+
+_MERGE = 50_000  # added rows that are kept aside before all are sorted again
+
+
+class HashIndex:
+    """A multimap from hashes to rows that grows.
+
+    Args:
+        hashes: uint64[n].
+        rows: int64[n].
+    """
+
+    def __init__(self, hashes: Hashes, rows: Rows) -> None:
+        order = np.argsort(hashes, kind="stable")
+        self._hashes, self._rows = hashes[order], rows[order]
+        self._added: defaultdict[int, list[int]] = defaultdict(list)
+
+    def find(self, hashes: Hashes) -> tuple[Rows, Rows]:
+        """Rows of these hashes, as pairs of a position in the argument and a row."""
+        starts = np.searchsorted(self._hashes, hashes, "left")
+        lengths = np.searchsorted(self._hashes, hashes, "right") - starts
+        positions = np.repeat(np.arange(len(hashes)), lengths)
+        offsets = np.arange(len(positions)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        rows = self._rows[np.repeat(starts, lengths) + offsets]
+        added = [
+            (position, row)
+            for position, one in enumerate(hashes.tolist())
+            for row in self._added.get(one, ())
+        ]
+        more = np.array(added, np.int64).reshape(-1, 2)
+        return np.append(positions, more[:, 0]), np.append(rows, more[:, 1])
+
+    def add(self, hashes: Hashes, rows: Rows) -> None:
+        """Add rows."""
+        for one, row in zip(hashes.tolist(), rows.tolist(), strict=True):
+            self._added[one].append(row)
+        if len(self._added) > _MERGE:
+            pairs = [(one, row) for one, found in self._added.items() for row in found]
+            more = np.array([one for one, _ in pairs], np.uint64)
+            hashes = np.append(self._hashes, more)
+            rows = np.append(self._rows, np.array([row for _, row in pairs], np.int64))
+            self.__init__(hashes, rows)  # type: ignore[misc]
+
+
+class StoreIndex:
+    """The indexes of one open store.
+
+    Attributes:
+        nodes: By label.
+        keys: Of all events' keys; the rows mean nothing. None until they are read.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, HashIndex] = {}
+        self.keys: HashIndex | None = None
+
+    def forget(self, table: str) -> None:
+        """Rows were copied into a table, or a table was dropped."""
+        self.nodes.pop(table, None)
+        self.keys = None
+
+    def clear(self) -> None:
+        """Forget everything: a transaction was rolled back."""
+        self.nodes.clear()
+        self.keys = None
+
+
+def hashes_of(column: pa.ChunkedArray) -> Hashes:
+    """A column of the database's hashes as uint64[n]."""
+    return column.to_numpy().astype(np.uint64)
