@@ -7,7 +7,7 @@ once with the edge index that PyG's own examples have, once with PyG's faster sp
 machine, same run, same number of threads, in turn; the best round of each counts. What either
 needs once and ahead (grouping events by user, building the sparse matrices) is left out for both.
 
-    python benchmarks/embed_rate.py [--users 1000000] [--json]
+    python -m benchmarks.embed_rate [--users 1000000] [--json]
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ def build_bundle(schema: Schema, rng: np.random.Generator) -> Bundle:
         edges=Edges.none(ITEMS, ITEMS),
         category_lifts=Edges.none(0, 0),
         text=normal(ITEMS, 0),
+        text_axes=normal(0, 0),
         user_text=normal(0, DIM),
         text_w=normal(0, DIM),
         text_v=normal(0, DIM),

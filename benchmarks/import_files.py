@@ -1,6 +1,6 @@
 """Files into the embedded store: events a second, against a plain loop of one row at a time.
 
-    python benchmarks/import_files.py [--events 1000000] [--sample 100] [--json]
+    python -m benchmarks.import_files [--events 1000000] [--sample 100] [--json]
 
 The plain loop is what one writes first: csv.DictReader, then for each row the user, the item and
 the event by a write of their own. It is timed on a sample of the same file.

@@ -1,6 +1,6 @@
 """Events into the embedded store, against the plain loop that one would write first.
 
-    python benchmarks/import_rate.py [--events 1000000] [--json]
+    python -m benchmarks.import_rate [--events 1000000] [--json]
 
 `write` gets chunks of 100,000 rows, checks that users and items are there, and writes no key twice;
 its time includes closing the store. The plain loop creates one relationship a query, with

@@ -1,6 +1,6 @@
 """How fast events go into a real Neo4j server and come out again, against the plain ways.
 
-    python benchmarks/neo4j_io.py --events 200000
+    python -m benchmarks.neo4j_io --events 200000
 
 Ratios are of one run on one machine, server and client sharing its cores.
 """

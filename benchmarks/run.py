@@ -106,6 +106,20 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "serve_rate",
+        (),
+        (
+            Figure("Recommend a second, ratio to an empty echo", ("throughput / echo",), 0.3),
+            Figure("p99 at half load, ratio to the echo's", ("p99 / echo's",), 3, at_most=True),
+            Figure(
+                "p99 of the accepted at twice the load",
+                ("p99 of the accepted / sustained",),
+                2,
+                at_most=True,
+            ),
+        ),
+    ),
+    Benchmark(
         "embed_rate",
         ("--users", "1000000"),
         (
@@ -139,8 +153,13 @@ def measure(benchmark: Benchmark) -> dict[str, Any]:
     Raises:
         BenchmarkError: If it fails or prints no JSON.
     """
-    script = HERE / f"{benchmark.script}.py"
-    command = [sys.executable, str(script), *benchmark.arguments, "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        f"benchmarks.{benchmark.script}",
+        *benchmark.arguments,
+        "--json",
+    ]
     done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=False)
     try:
         figures: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])

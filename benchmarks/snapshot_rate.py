@@ -1,6 +1,6 @@
 """Store to HeteroData: columns at a time against the loop that one writes first.
 
-    python benchmarks/snapshot_rate.py [--events 200000] [--json]
+    python -m benchmarks.snapshot_rate [--events 200000] [--json]
 
 The plain loop asks the database for rows one by one, looks ids up in dicts and appends to lists.
 Both open the same embedded store and build the same graph, in turn; the best round of each counts.

@@ -4,7 +4,7 @@ The vector part (products of the user's vector with all items' and the top k of 
 `faiss.IndexFlatIP` does; the edges, which faiss has no notion of, are timed apart, and so is the
 whole answer from Query to Ranking. Rounds are interleaved, so that both meet the same machine.
 
-    python benchmarks/topk_rate.py [--items 1000000] [--json]
+    python -m benchmarks.topk_rate [--items 1000000] [--json]
 """
 
 from __future__ import annotations
@@ -17,65 +17,17 @@ from dataclasses import replace
 
 import faiss
 import numpy as np
-from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from firstedge.graph.schema import Schema
-from firstedge.graph.vocabulary import Vocabulary
-from firstedge.models.bundle import Bundle, Coefficients, ItemTable
-from firstedge.models.edges import Edges
+from benchmarks.made_shop import DIM, Shape, build_bundle
+from firstedge.models.bundle import Coefficients
 from firstedge.models.scorer import Scorer
 from firstedge.serving.query import Event, Query
 from firstedge.serving.reading import QueryReader
 from firstedge.serving.recommender import Recommender
 from firstedge.serving.topk import top_k
 
-DIM, K, EVENTS, EDGES_PER_ITEM = 64, 20, 5, 50
-
-
-def build_bundle(num_items: int, rng: np.random.Generator) -> Bundle:
-    schema = Schema()
-    columns = rng.integers(0, num_items, num_items * EDGES_PER_ITEM, np.int32)
-    offsets = np.arange(0, len(columns) + 1, EDGES_PER_ITEM)
-    shares = rng.random(len(columns), np.float32)
-    edges = sparse.csr_array((shares, columns, offsets), shape=(num_items, num_items))
-
-    def normal(*shape: int) -> np.ndarray:
-        return rng.standard_normal(shape, np.float32)
-
-    return Bundle(
-        items=Vocabulary(tuple(f"{row:08d}" for row in range(num_items))),
-        categories=Vocabulary((), "category"),
-        profile_values=Vocabulary((), "profile value"),
-        schema=schema,
-        table=ItemTable(
-            titles=("",) * num_items,
-            counts=np.ones(num_items, np.int32),
-            available=np.ones(num_items, np.bool_),
-            primary=np.full(num_items, -1, np.int32),
-            memberships=Edges.none(num_items, 0),
-            parents=np.empty(0, np.int32),
-            category_names=(),
-        ),
-        coefficients=Coefficients(prior=1, net=1),
-        prior=normal(num_items),
-        w=normal(num_items, DIM),
-        b=normal(num_items),
-        v=normal(num_items, DIM),
-        c=normal(11, DIM),
-        s=normal(11, DIM),
-        kind=np.zeros(len(schema.kind), np.float32),
-        recency=np.zeros(1, np.float32),
-        profile=normal(0, DIM),
-        profile_lifts=Edges.none(0, num_items),
-        edges=Edges.of(edges),
-        category_lifts=Edges.none(0, 0),
-        text=normal(num_items, 0),
-        user_text=normal(0, DIM),
-        text_w=normal(0, DIM),
-        text_v=normal(0, DIM),
-        category_w=normal(0, DIM),
-    )
+K, EVENTS, EDGES_PER_ITEM = 20, 5, 50
 
 
 def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -96,7 +48,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     rng = np.random.default_rng(0)
-    bundle = build_bundle(args.items, rng)
+    bundle = build_bundle(Shape(args.items, categories=0, edges=EDGES_PER_ITEM, text=False), rng)
     recommender, scorer = Recommender(bundle), Scorer(bundle)
     rows = rng.integers(0, args.items, EVENTS)
     query = Query([Event(item=bundle.items.ids[row]) for row in rows])
@@ -107,12 +59,12 @@ def main() -> None:
     only_edges = Scorer(replace(bundle, coefficients=Coefficients(prior=1, net=0)))
     ways = {
         "faiss": lambda: flat.search(u, K),
-        "vector part": lambda: top_k(np.vecdot(bundle.w, u[0]), K),
+        "vector part": lambda: top_k(bundle.w @ u[0], K),
         "edges": lambda: only_edges.lift(users.given),
         "whole answer": lambda: recommender.recommend(query, K),
     }
     expected = flat.search(u, K)[1][0].tolist()
-    assert top_k(np.vecdot(bundle.w, u[0]), K).tolist() == expected  # noqa: S101
+    assert top_k(bundle.w @ u[0], K).tolist() == expected  # noqa: S101
     with threadpool_limits(1):
         faiss.omp_set_num_threads(1)
         times = measure(ways, args.rounds)

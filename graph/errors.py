@@ -14,6 +14,7 @@
     ├── BundleError           missing, truncated, altered, or of another version
     ├── LeakageError          an evaluation whose test data reached the training
     ├── ServiceError          a server that does not answer: unreachable, too late, or at fault
+    │   └── Overloaded        one that has more to do than it can: ask again later
     ├── SettingsError         a setting that is malformed or missing
     └── MissingDependency     an optional package that is not installed (also an ImportError)
 
@@ -80,6 +81,10 @@ class LeakageError(FirstedgeError):
 
 class ServiceError(FirstedgeError):
     """A server did not answer: it cannot be reached, was too late, or is at fault."""
+
+
+class Overloaded(ServiceError):
+    """A server has more to do than it can; trying again later helps."""
 
 
 class SettingsError(FirstedgeError):

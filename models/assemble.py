@@ -17,6 +17,7 @@ from firstedge.models.edges import Edges
 from firstedge.models.evidence import Evidence
 from firstedge.models.item_encoder import ItemGraph
 from firstedge.models.net import Net
+from firstedge.models.text_axes import along
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -108,6 +109,7 @@ class Draft:
         learned: Of the net.
         evidence: Closed forms.
         profile_lifts: float32[f, n].
+        text_axes: float32[t, r], see `Bundle`.
     """
 
     snapshot: Snapshot
@@ -115,6 +117,7 @@ class Draft:
     learned: Learned
     evidence: Evidence
     profile_lifts: sparse.csr_array
+    text_axes: Floats
 
 
 def assemble(
@@ -158,7 +161,8 @@ def assemble(
         profile_lifts=Edges.of(draft.profile_lifts),
         edges=edges,
         category_lifts=Edges.of(draft.evidence.lifts),
-        text=snapshot.item_text,
+        text=along(snapshot.item_text, draft.text_axes),
+        text_axes=draft.text_axes,
         user_text=_widen(net.user_text),
         text_w=_widen(net.text_w),
         text_v=_widen(net.text_v),

@@ -79,7 +79,7 @@ class ItemTable:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained model. n items, m categories, d dimensions, t text dimensions.
+    """A trained model. n items, m categories, d dimensions, t text dimensions of the encoder.
 
     Attributes:
         items: Vocabulary of the n items.
@@ -100,7 +100,9 @@ class Bundle:
         profile_lifts: P, edges from profile values to items [f, n].
         edges: S, edges from items to items [n, n], pruned.
         category_lifts: g, edges from categories to categories [m, m].
-        text: float32[n, t], unit text vectors of items (t = 0: the model uses no text).
+        text: float32[n, r], unit text vectors of items along `text_axes` (r = 0: the model uses no
+            text).
+        text_axes: float32[t, r], from an encoded text to the axes that items are compared along.
         user_text: float32[t, d], W_text.
         text_w: float32[t, d], item text to its part of w, for items never seen in training.
         text_v: float32[t, d], item text to its part of v.
@@ -128,6 +130,7 @@ class Bundle:
     edges: Edges
     category_lifts: Edges
     text: Floats
+    text_axes: Floats
     user_text: Floats
     text_w: Floats
     text_v: Floats
@@ -137,7 +140,7 @@ class Bundle:
 
     def __post_init__(self) -> None:
         n, m, f = len(self.items), len(self.categories), len(self.profile_values)
-        d, t = self.w.shape[-1], self.text.shape[-1]
+        d, (t, r) = self.w.shape[-1], self.text_axes.shape
         steps = len(self.c)
         shapes: dict[str, tuple[int, ...]] = {
             "prior": (n,),
@@ -149,7 +152,8 @@ class Bundle:
             "kind": (len(self.schema.kind),),
             "recency": self.recency.shape[:1],
             "profile": (f, d),
-            "text": (n, t),
+            "text": (n, r),
+            "text_axes": (t, r),
             "user_text": (t, d),
             "text_w": (t, d),
             "text_v": (t, d),

@@ -23,6 +23,7 @@ from firstedge.models.edges import Edges
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Triples = tuple[Ints, Ints, Floats]
+NOTHING: Triples = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class UserBatch:
     def __len__(self) -> int:
         return len(self.given)
 
+    @property
+    def profile_counts(self) -> Ints:
+        """int64[num_users], known profile values of each user."""
+        return self.profile_offsets[1:] - self.profile_offsets[:-1]
+
     def take(self, start: int, stop: int) -> UserBatch:
         """Users start:stop."""
         g = self.given
@@ -67,6 +73,30 @@ class UserBatch:
             self.profile_rows[rows],
             None if self.text is None else self.text[start:stop],
         )
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What users bring to the scores, before it meets the items. m categories.
+
+    Attributes:
+        net: float32[num_users, d], gamma u.
+        text: float32[num_users, r], theta times the mean text of their given items.
+        told: bool[num_users], who has a given item, so that `text` says something.
+        edges: S and repeat, each as (user, item, value).
+        lifts: float32[num_users, m + 1], by the items' category; None where all are zero.
+        profiles: The profile lifts, as (user, item, value).
+    """
+
+    net: Floats
+    text: Floats
+    told: npt.NDArray[np.bool_]
+    edges: tuple[Triples, Triples]
+    lifts: Floats | None
+    profiles: Triples
+
+    def __len__(self) -> int:
+        return len(self.net)
 
 
 @dataclass(frozen=True)
@@ -108,11 +138,16 @@ class Scorer:
         self.num_items = len(bundle.items)
         by = bundle.coefficients
         self._net, self._text = np.float32(by.net), np.float32(by.text)
-        self._static = (by.prior * bundle.prior + by.net * bundle.b).astype(np.float32)
+        self.static: Floats = (by.prior * bundle.prior + by.net * bundle.b).astype(np.float32)
         self._user_text = np.ascontiguousarray(bundle.user_text.T)
 
     @cached_property
-    def _category_of(self) -> Ints:
+    def category_of(self) -> Ints:
+        """int64[n]: the category whose lifts apply to an item, m for none."""
+        return self._category_of_targets[: self.num_items]
+
+    @cached_property
+    def _category_of_targets(self) -> Ints:
         """int64[n + m]: the category whose lifts apply to a target, m for none."""
         m = len(self.bundle.categories)
         primary = self.bundle.table.primary.astype(np.int64)
@@ -145,19 +180,50 @@ class Scorer:
             u += np.vecdot(text[:, None, :], self._user_text)
         return u
 
+    def terms(self, users: UserBatch) -> Terms:
+        """What users bring to every score."""
+        of = np.repeat(np.arange(len(users)), users.profile_counts)
+        profiles = self._profile_lifts(of, users.profile_rows)
+        return self._terms(self.embed_users(users), users.given, profiles)
+
     def score(self, users: UserBatch) -> Floats:
         """float32[num_users, n]: the score of every item for every user."""
-        scores = self._products(self.embed_users(users), users.given)
-        scores += self._static
-        self._add_edges(scores, users.given)
-        of = np.repeat(np.arange(len(users)), np.diff(users.profile_offsets))
-        _add(scores, *self._profile_lifts(of, users.profile_rows))
+        terms = self.terms(users)
+        scores = self._products(terms)
+        scores += self.static
+        self.add_sparse(scores, terms)
+        return scores
+
+    def score_pairs(self, terms: Terms, of: Ints, items: Ints) -> Floats:
+        """float32[p]: what `score` gives users ``of`` for ``items``, to the last bit.
+
+        Args:
+            terms: Of the users.
+            of: int64[p], user rows in ascending order.
+            items: int64[p], item rows, those of a user ascending and distinct.
+        """
+        b = self.bundle
+        scores = np.zeros(len(of), np.float32)
+        if self._net:
+            scores = np.vecdot(terms.net[of], b.w[items])
+        if terms.told.any():
+            told = np.flatnonzero(terms.told[of])
+            scores[told] += np.vecdot(terms.text[of[told]], b.text[items[told]])
+        scores += self.static[items]
+        pairs = of * self.num_items + items
+        for users, columns, values in terms.edges:
+            _add_where(scores, pairs, users * self.num_items + columns, values)
+        if terms.lifts is not None:
+            scores += terms.lifts[of, self.category_of[items]]
+        users, columns, values = terms.profiles
+        _add_where(scores, pairs, users * self.num_items + columns, values)
         return scores
 
     def lift(self, given: Given) -> Floats:
         """float32[num_users, n]: what the given edges alone add to the score of every item."""
-        lifts = self._products(self._embed_edges(given), given)
-        self._add_edges(lifts, given)
+        terms = self._terms(self._embed_edges(given), given, NOTHING)
+        lifts = self._products(terms)
+        self.add_sparse(lifts, terms)
         return lifts
 
     def contributions(self, user: UserBatch, items: Ints) -> Contributions:
@@ -170,7 +236,7 @@ class Scorer:
             raise ValueError(f"contributions are of one user, got {len(user)}")
         b = self.bundle
         w = self._net * b.w[items]
-        prior = self._static[items] + np.vecdot(w, b.c[self._steps(user.given)[0]])
+        prior = self.static[items] + np.vecdot(w, b.c[self._steps(user.given)[0]])
         profiles = np.vecdot(b.profile[user.profile_rows][:, None, :], w)
         of = np.arange(len(user.profile_rows))
         _add(profiles, *_only(items, *self._profile_lifts(of, user.profile_rows)))
@@ -194,31 +260,45 @@ class Scorer:
         sums = _weighted_sums(self.bundle.v, given.offsets, given.targets, self.edge_weights(given))
         return self.bundle.s[self._steps(given)] * sums
 
-    def _products(self, u: Floats, given: Given) -> Floats:
+    def _terms(self, u: Floats, given: Given, profiles: Triples) -> Terms:
+        offsets, items, share = _mean_of_items(given, self.num_items)
+        speaks = bool(self._text) and self.bundle.text.shape[1] > 0
+        text = _weighted_sums(self.bundle.text, offsets, items, self._text * share)
+        weights = self.edge_weights(given)
+        edges = self._item_terms(given.users, given.targets, weights)
+        lifts = self._lifts(given, weights)
+        return Terms(
+            self._net * u, text, (offsets[1:] > offsets[:-1]) & speaks, edges, lifts, profiles
+        )
+
+    def _lifts(self, given: Given, weights: Floats) -> Floats | None:
+        """float32[num_users, m + 1]: how the given targets lift the items of each category."""
+        weights = weights * self._lift_weights(given)
+        if not weights.any():
+            return None
+        lifts = np.zeros((len(given), self._category_lifts.num_targets), np.float32)
+        sources = self._category_of_targets[given.targets]
+        _add(lifts, *_spread(self._category_lifts, given.users, sources, weights))
+        return lifts
+
+    def _products(self, terms: Terms) -> Floats:
         """float32[num_users, n]: the dense terms, net and text."""
-        b = self.bundle
         if self._net:
-            scores = np.vecdot(self._net * u[:, None, :], b.w)
+            scores = np.vecdot(terms.net[:, None, :], self.bundle.w)
         else:
-            scores = np.zeros((len(given), self.num_items), np.float32)
-        if self._text and b.text.shape[1]:
-            offsets, items, share = _mean_of_items(given, self.num_items)
-            mean = _weighted_sums(b.text, offsets, items, self._text * share)
-            told = np.flatnonzero(np.diff(offsets))
-            scores[told] += np.vecdot(mean[told, None, :], b.text)
+            scores = np.zeros((len(terms), self.num_items), np.float32)
+        told = np.flatnonzero(terms.told)
+        if len(told):
+            scores[told] += np.vecdot(terms.text[told, None, :], self.bundle.text)
         return scores
 
-    def _add_edges(self, scores: Floats, given: Given) -> None:
-        """Add the sparse terms of the given edges to float32[num_users, n]."""
-        of, weights = given.users, self.edge_weights(given)
-        for terms in self._item_terms(of, given.targets, weights):
-            _add(scores, *terms)
-        weights = weights * self._lift_weights(given)
-        if weights.any():
-            lifts = np.zeros((len(given), self._category_lifts.num_targets), np.float32)
-            sources = self._category_of[given.targets]
-            _add(lifts, *_spread(self._category_lifts, of, sources, weights))
-            scores += np.take(lifts, self._category_of[: self.num_items], axis=1)
+    def add_sparse(self, scores: Floats, terms: Terms) -> None:
+        """Add the terms of edges and profiles to float32[num_users, n]."""
+        for triples in terms.edges:
+            _add(scores, *triples)
+        if terms.lifts is not None:
+            scores += np.take(terms.lifts, self.category_of, axis=1)
+        _add(scores, *terms.profiles)
 
     def _split_edges(self, given: Given, items: Ints) -> Floats:
         """float32[k, n]: what each given edge adds to each of ``items``."""
@@ -231,7 +311,8 @@ class Scorer:
         lifting = weights * self._lift_weights(given)
         if lifting.any():
             lifts = self._category_lifts.matrix()
-            columns = lifts[:, self._category_of[items]].toarray()[self._category_of[given.targets]]
+            columns = lifts[:, self.category_of[items]].toarray()
+            columns = columns[self._category_of_targets[given.targets]]
             parts += lifting[:, None] * columns
         if self._text and b.text.shape[1]:
             of = np.flatnonzero(given.targets < self.num_items)
@@ -274,6 +355,14 @@ def _only(items: Ints, of: Ints, columns: Ints, values: Floats) -> Triples:
     at = order[np.minimum(np.searchsorted(items, columns, sorter=order), len(items) - 1)]
     hit = items[at] == columns
     return of[hit], at[hit], values[hit]
+
+
+def _add_where(out: Floats, pairs: Ints, keys: Ints, values: Floats) -> None:
+    """out[where pairs == key] += value for every key, in their order; pairs ascend."""
+    if len(pairs):
+        at = np.minimum(np.searchsorted(pairs, keys), len(pairs) - 1)
+        hit = np.flatnonzero(pairs[at] == keys)
+        np.add.at(out, at[hit], values[hit])
 
 
 def _add(out: Floats, of: Ints, columns: Ints, values: Floats) -> None:

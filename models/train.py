@@ -31,6 +31,7 @@ from firstedge.models.protocol import KS, build_cases, evaluate
 from firstedge.models.repeats import choose_repeat
 from firstedge.models.rounds import hold_out, known_users, training_data
 from firstedge.models.scorer import Scorer
+from firstedge.models.text_axes import principal_axes
 from firstedge.models.truncation import Truncation, Truncator
 
 Ints = npt.NDArray[np.int64]
@@ -49,6 +50,7 @@ class TrainOptions:
         truncation: How training examples are cut.
         evidence: Closed forms that are tried.
         edges_per_item: Edges kept of each item in the bundle.
+        text_axes: Dimensions that the texts of items are compared in, at most the encoder's.
         profile_smoothing: Events of doubt in the profile lifts.
         ks: Numbers of given items at which validation users are asked, as far as their histories
             go.
@@ -62,6 +64,7 @@ class TrainOptions:
     truncation: Truncation = field(default_factory=Truncation)
     evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
     edges_per_item: int = 200
+    text_axes: int = 64
     profile_smoothing: float = 2000.0
     ks: tuple[int, ...] = KS
     least_users: int = 50
@@ -94,7 +97,8 @@ def train(
     fitted = learner.fit_net(graph)
     learned = Learned.of_net(fitted.net, graph)
     evidence = build_evidence(learner.data, choice)
-    draft = Draft(snapshot, learner.data, learned, evidence, learner.profile_lifts())
+    axes = principal_axes(snapshot.item_text, options.text_axes)
+    draft = Draft(snapshot, learner.data, learned, evidence, learner.profile_lifts(), axes)
     fusion = fuse(draft, learner.arena, options.edges_per_item)
     bundle = finish(draft, fusion)
     repeat = choose_repeat(Scorer(bundle), learner.validation, learner.cases, learner.ks)

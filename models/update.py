@@ -47,7 +47,8 @@ def update_bundle(bundle: Bundle, snapshot: Snapshot) -> Bundle:
     smoothing = float(about["options"]["profile_smoothing"])
     lifts = profile_lifts(data.x, snapshot.profiles, smoothing)
     evidence = build_evidence(data, _choice(about["evidence"]))
-    draft = Draft(snapshot, data, carry_over(bundle, snapshot), evidence, lifts)
+    learned = carry_over(bundle, snapshot)
+    draft = Draft(snapshot, data, learned, evidence, lifts, bundle.text_axes)
     fresh = finish(draft, _fusion(about["fusion"]))
     news = {
         "updated_fingerprint": snapshot.fingerprint,
@@ -113,7 +114,7 @@ def _mean(vectors: Floats, snapshot: Snapshot) -> Floats:
 def _check(bundle: Bundle, snapshot: Snapshot) -> None:
     if "fusion" not in bundle.about:
         raise BundleError("this bundle does not say how it was fused: `firstedge train` it")
-    if snapshot.encoder != bundle.encoder or snapshot.item_text.shape[1] != bundle.text.shape[1]:
+    if snapshot.encoder != bundle.encoder or snapshot.item_text.shape[1] != len(bundle.text_axes):
         raise BundleError(
             f"the bundle was trained with the encoder {bundle.encoder!r}, the snapshot was read "
             f"with {snapshot.encoder!r}: read it with the same one, or train again"

@@ -53,7 +53,9 @@ class ItemIndex:
             conditions.append(self._only(self._rows(filter.allowed)))
         if filter.denied:
             conditions.append(~self._only(self._rows(filter.denied)))
-        return np.logical_and.reduce(conditions) if conditions else None
+        if len(conditions) < 2:
+            return conditions[0] if conditions else None
+        return np.logical_and.reduce(conditions)
 
     def within(self, categories: Collection[str]) -> Ints:
         """Rows of the items in one of these categories or below it; a row may come twice.

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from firstedge.graph.errors import StoreError, UnknownId
@@ -131,13 +131,3 @@ class LiveStore:
         if self._kept is not None:
             self._kept.close()
             self._kept = None
-
-
-def joined(known: Query, said: Query) -> Query:
-    """What a store knows, followed by what was said: later events, values that replace.
-
-    Among the stored events the order is kept and the times are dropped, since an event without a
-    time is older than all that have one.
-    """
-    events = (*(replace(event, at=None) for event in known.events), *said.events)
-    return Query(events, {**known.profile, **said.profile}, said.text or known.text)

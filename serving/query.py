@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from firstedge.graph.errors import QueryError
@@ -104,6 +104,16 @@ class Query:
             raise QueryError(
                 f"a query's text has up to {MAX_TEXT:,} characters, got {len(self.text):,}"
             )
+
+
+def joined(known: Query, said: Query) -> Query:
+    """What a store knows, followed by what was said: later events, values that replace.
+
+    Among the stored events the order is kept and the times are dropped, since an event without a
+    time is older than all that have one.
+    """
+    events = (*(replace(event, at=None) for event in known.events), *said.events)
+    return Query(events, {**known.profile, **said.profile}, said.text or known.text)
 
 
 def _is_number(value: object) -> bool:

@@ -52,7 +52,7 @@ class QueryReader:
     """
 
     def __init__(self, bundle: Bundle, encoder: TextEncoder | None = None) -> None:
-        dim = bundle.text.shape[1]
+        dim = len(bundle.text_axes)
         if encoder is not None and (encoder.name != bundle.encoder or encoder.dim != dim):
             raise BundleError(
                 f"this bundle was trained with the encoder {bundle.encoder or 'none'!r} (dim "

@@ -18,11 +18,13 @@ from firstedge.models.bundle import Bundle
 from firstedge.models.bundle_file import load_bundle
 from firstedge.models.scorer import Scorer, UserBatch
 from firstedge.serving.filter import EVERYTHING, Filter
+from firstedge.serving.finder import Finder, Found, Wanted
 from firstedge.serving.item_index import ItemIndex
 from firstedge.serving.query import Query
 from firstedge.serving.ranking import NOTHING_UNUSED, Ranking, Unused
-from firstedge.serving.reading import QueryReader, default_kind
+from firstedge.serving.reading import QueryReader, Read, default_kind
 from firstedge.serving.reasons import Explainer, Explanation
+from firstedge.serving.request import Request, check_k
 from firstedge.serving.topk import top_k
 
 Floats = npt.NDArray[np.float32]
@@ -51,6 +53,7 @@ class Recommender:
         self._reader = QueryReader(bundle, encoder)
         self._scorer = Scorer(bundle)
         self._index = ItemIndex(bundle)
+        self._finder = Finder(self._scorer)
         self._explainer = Explainer(self._scorer)
 
     @classmethod
@@ -98,21 +101,30 @@ class Recommender:
         unknown: Unknown = "skip",
     ) -> list[Ranking]:
         """`recommend` for many users under one filter: the same answers as one by one."""
-        _check_k(k)
-        mask = self._index.mask(filter)
-        read = self._reader.read(queries, unknown)
-        rankings: list[Ranking] = []
-        for users in self._chunks(read.users):
-            scores = self._scorer.score(users)
-            if filter.exclude_given:
-                self._exclude_given(scores, users.given)
-            for at in range(len(users)):
-                user = users.take(at, at + 1)
-                unused = read.unused[len(rankings)]
-                rankings.append(self._rank(scores[at], k, mask, user, unused))
-                if reasons:
-                    rankings[-1] = self._explained(rankings[-1], user)
-        return rankings
+        return self.answer([Request(query, k, filter, reasons, unknown) for query in queries])
+
+    def answer(self, requests: Sequence[Request]) -> list[Ranking]:
+        """`recommend` for many requests: the same answers as one by one.
+
+        Raises:
+            QueryError: If one of them cannot be answered as it is put.
+            UnknownId: If an id is unknown in a request that says so.
+        """
+        masks: dict[int, Bools | None] = {}
+        for one in requests:
+            if id(one.filter) not in masks:
+                masks[id(one.filter)] = self._index.mask(one.filter)
+        rankings: dict[int, Ranking] = {}
+        for unknown in dict.fromkeys(one.unknown for one in requests):
+            places = [at for at, one in enumerate(requests) if one.unknown == unknown]
+            for some in self._chunks(places):
+                asked = [requests[at] for at in some]
+                wanted = [
+                    Wanted(one.k, masks[id(one.filter)], one.filter.exclude_given) for one in asked
+                ]
+                read = self._reader.read([one.query for one in asked], unknown)
+                rankings.update(zip(some, self._rankings(read, asked, wanted), strict=True))
+        return [rankings[at] for at in range(len(requests))]
 
     def score(self, query: Query, items: Sequence[str], unknown: Unknown = "skip") -> Floats:
         """float32[len(items)]: the scores of these items, whatever a filter would say.
@@ -200,7 +212,7 @@ class Recommender:
         Raises:
             UnknownId: If the item is not in the bundle.
         """
-        _check_k(k)
+        check_k(k)
         row = self.bundle.items.row(id)
         given = Given(
             np.array([0, 1]),
@@ -211,28 +223,31 @@ class Recommender:
         )
         lift = self._scorer.lift(given)[0]
         lift[row] = -np.inf
-        user = UserBatch.of(given)
-        return self._rank(lift, k, self._index.mask(filter), user, NOTHING_UNUSED)
+        rows = top_k(lift, k, self._index.mask(filter))
+        return self._ranking(Found(rows, lift[rows]), 1, NOTHING_UNUSED)
 
-    def _chunks(self, users: UserBatch) -> Iterator[UserBatch]:
+    def _chunks(self, places: list[int]) -> Iterator[list[int]]:
         size = max(1, _CELLS // max(len(self.bundle.items), 1))
-        for start in range(0, len(users), size):
-            yield users.take(start, min(start + size, len(users)))
+        for start in range(0, len(places), size):
+            yield places[start : start + size]
 
-    def _exclude_given(self, scores: Floats, given: Given) -> None:
-        is_item = given.targets < len(self.bundle.items)
-        scores[given.users[is_item], given.targets[is_item]] = -np.inf
+    def _rankings(
+        self, read: Read, asked: Sequence[Request], wanted: Sequence[Wanted]
+    ) -> Iterator[Ranking]:
+        counts = read.users.given.counts.tolist()
+        for at, found in enumerate(self._finder.find(read.users, wanted)):
+            ranking = self._ranking(found, counts[at], read.unused[at])
+            explain = asked[at].reasons
+            yield self._explained(ranking, read.users.take(at, at + 1)) if explain else ranking
 
-    def _rank(
-        self, scores: Floats, k: int, mask: Bools | None, user: UserBatch, unused: Unused
-    ) -> Ranking:
-        rows = top_k(scores, k, mask)
+    def _ranking(self, found: Found, num_given: int, unused: Unused) -> Ranking:
+        rows = found.rows.tolist()
         ids, titles = self.bundle.items.ids, self.bundle.table.titles
         return Ranking(
-            tuple(ids[row] for row in rows),
-            scores[rows],
-            tuple(titles[row] for row in rows),
-            len(user.given.targets),
+            tuple([ids[row] for row in rows]),
+            found.scores,
+            tuple([titles[row] for row in rows]),
+            num_given,
             unused=unused,
         )
 
@@ -240,8 +255,3 @@ class Recommender:
         rows = self.bundle.items.rows(ranking.ids)
         reasons = self._explainer.explain(user, rows, ranking.scores, LISTED_REASONS)
         return replace(ranking, reasons=reasons)
-
-
-def _check_k(k: int) -> None:
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise QueryError(f"k is how many items to answer, a whole number above 0, got {k!r}")

@@ -13,6 +13,7 @@ from google.rpc.status_pb2 import Status
 
 from firstedge.graph.errors import (
     FirstedgeError,
+    Overloaded,
     QueryError,
     StoreError,
     StoreLocked,
@@ -34,6 +35,7 @@ _CODES: tuple[tuple[type[FirstedgeError], int], ...] = (
     (StoreUnavailable, code_pb2.UNAVAILABLE),
     (StoreLocked, code_pb2.UNAVAILABLE),
     (StoreError, code_pb2.FAILED_PRECONDITION),
+    (Overloaded, code_pb2.RESOURCE_EXHAUSTED),
 )
 
 
@@ -72,7 +74,7 @@ def _details(error: FirstedgeError) -> list[Message]:
             field=error.field[:_MOST], description=str(error)[:_MOST]
         )
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    if isinstance(error, StoreUnavailable | StoreLocked):
+    if isinstance(error, StoreUnavailable | StoreLocked | Overloaded):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.seconds = RETRY_SECONDS
         details.append(retry)

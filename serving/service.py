@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from firstedge._version import __version__
 from firstedge.graph.errors import MissingDependency, SettingsError
@@ -21,9 +20,9 @@ try:
 except ImportError as error:
     raise MissingDependency(error.name or "grpcio", "the service", "serve") from None
 
-from firstedge.graph.vocabulary import Unknown
+from firstedge.serving.desk import Desk, one_by_one
 from firstedge.serving.guard import NAME, Guard
-from firstedge.serving.live import LiveBundle, LiveStore, Model, joined
+from firstedge.serving.live import LiveBundle, LiveStore, Model
 from firstedge.serving.query import Query
 from firstedge.serving.recommender import Recommender
 from firstedge.serving.v1 import recommender_pb2 as pb
@@ -33,13 +32,13 @@ from firstedge.serving.wire import (
     Limits,
     read_filter,
     read_k,
-    read_query,
+    read_request,
+    read_unknown,
+    read_user,
     write_about,
     write_explanation,
     write_ranking,
 )
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ class ServiceOptions:
         insecure: Whether it may be other than loopback, although there is no TLS and no
             authentication.
         port: The port, 0 for a free one.
-        threads: How many requests are worked on at a time.
+        threads: How many work on requests.
+        patience: Seconds that a request may wait for its turn; what would wait longer is refused.
         watch_seconds: How often to look for a new version.
         drain_seconds: How long requests under way may take when the service stops.
         limits: What a request may ask for.
@@ -67,7 +67,8 @@ class ServiceOptions:
     host: str = "127.0.0.1"
     insecure: bool = False
     port: int = 50051
-    threads: int = 2
+    threads: int = 1
+    patience: float = 0.05
     watch_seconds: float = 2.0
     drain_seconds: float = 30.0
     limits: Limits = field(default_factory=Limits)
@@ -80,10 +81,12 @@ class ServiceOptions:
             )
         if not 0 <= self.port < 2**16:
             raise SettingsError(f"a port is from 0 to 65535, got {self.port}")
-        if self.threads < 1 or self.watch_seconds <= 0 or self.drain_seconds < 0:
+        if self.threads < 1:
+            raise SettingsError(f"threads are at least 1, got {self.threads}")
+        if self.watch_seconds <= 0 or self.patience <= 0 or self.drain_seconds < 0:
             raise SettingsError(
-                "threads are at least 1, seconds to watch above 0 and to drain not below 0, got "
-                f"{self.threads}, {self.watch_seconds} and {self.drain_seconds}"
+                "seconds to watch and of patience are above 0, to drain not below 0, got "
+                f"{self.watch_seconds}, {self.patience} and {self.drain_seconds}"
             )
 
 
@@ -102,33 +105,40 @@ class Servicer(pb_grpc.RecommenderServicer):
         self._bundle = bundle
         self._store = store
         self._limits = options.limits
-        self._pool = ThreadPoolExecutor(options.threads, "answer")
+        self.desk = Desk(options.threads, options.patience)
 
     async def Recommend(self, request: pb.RecommendRequest, _: Any) -> pb.RecommendResponse:  # noqa: N802
         """The k best items for a user."""
         model = self._bundle.model
-        query = await self._query(request.user, model, "user")
+        known = await self._known(request.user, model, "user")
+        return await self.desk.ask(self._recommend, (model, request, known))
 
-        def answer() -> pb.RecommendResponse:
-            ranking = model.recommender.recommend(
-                query,
-                read_k(request, self._limits),
-                read_filter(request.filter, self._limits),
-                request.reasons,
-                _unknown(request.user),
-            )
-            return pb.RecommendResponse(ranking=write_ranking(ranking), version=model.version)
-
-        return await self._run(answer)
+    def _recommend(
+        self, asked: Sequence[tuple[Model, pb.RecommendRequest, Query | None]]
+    ) -> list[pb.RecommendResponse]:
+        """Answers to requests that came at about the same time, mostly to one model."""
+        responses: dict[int, pb.RecommendResponse] = {}
+        for model in {id(model): model for model, _, _ in asked}.values():
+            places = [at for at, (theirs, _, _) in enumerate(asked) if theirs is model]
+            requests = [read_request(asked[at][1], self._limits, asked[at][2]) for at in places]
+            for at, ranking in zip(places, model.recommender.answer(requests), strict=True):
+                message = write_ranking(ranking)
+                responses[at] = pb.RecommendResponse(ranking=message, version=model.version)
+        return [responses[at] for at in range(len(asked))]
 
     async def Score(self, request: pb.ScoreRequest, _: Any) -> pb.ScoreResponse:  # noqa: N802
         """The scores of given items."""
         self._limits.check("items", len(request.items), self._limits.ids)
         model = self._bundle.model
-        query = await self._query(request.user, model, "user")
-        unknown = _unknown(request.user)
-        scores = await self._run(lambda: model.recommender.score(query, request.items, unknown))
-        return pb.ScoreResponse(scores=scores.tolist(), version=model.version)
+        known = await self._known(request.user, model, "user")
+
+        def answer() -> pb.ScoreResponse:
+            query = read_user(request.user, self._limits, known)
+            unknown = read_unknown(request.user)
+            scores = model.recommender.score(query, request.items, unknown)
+            return pb.ScoreResponse(scores=scores.tolist(), version=model.version)
+
+        return await self.desk.ask(one_by_one, answer)
 
     async def SimilarItems(  # noqa: N802
         self, request: pb.SimilarItemsRequest, _: Any
@@ -141,17 +151,20 @@ class Servicer(pb_grpc.RecommenderServicer):
             ranking = model.recommender.similar_items(request.id, k, filter_)
             return pb.SimilarItemsResponse(ranking=write_ranking(ranking), version=model.version)
 
-        return await self._run(answer)
+        return await self.desk.ask(one_by_one, answer)
 
     async def Explain(self, request: pb.ExplainRequest, _: Any) -> pb.ExplainResponse:  # noqa: N802
         """Why an item has its score."""
         model = self._bundle.model
-        query = await self._query(request.user, model, "user")
-        unknown = _unknown(request.user)
-        explanation = await self._run(
-            lambda: model.recommender.explain(query, request.item, unknown)
-        )
-        return write_explanation(explanation, model.version)
+        known = await self._known(request.user, model, "user")
+
+        def answer() -> pb.ExplainResponse:
+            query = read_user(request.user, self._limits, known)
+            unknown = read_unknown(request.user)
+            explanation = model.recommender.explain(query, request.item, unknown)
+            return write_explanation(explanation, model.version)
+
+        return await self.desk.ask(one_by_one, answer)
 
     async def EmbedUsers(  # noqa: N802
         self, requests: AsyncIterator[pb.EmbedUsersRequest], _: Any
@@ -179,33 +192,35 @@ class Servicer(pb_grpc.RecommenderServicer):
 
     def close(self) -> None:
         """Let go of threads and store."""
-        self._pool.shutdown()
+        self.desk.close()
         if self._store is not None:
             self._store.close()
 
     async def _embed(self, request: pb.EmbedUsersRequest, model: Model) -> pb.EmbedUsersResponse:
         self._limits.check("users", len(request.users), self._limits.users)
-        queries = [
-            await self._query(user, model, f"users[{at}]") for at, user in enumerate(request.users)
+        known = [
+            await self._known(user, model, f"users[{at}]") for at, user in enumerate(request.users)
         ]
         strict = any(user.refuse_unknown for user in request.users)
-        vectors = await self._run(
-            lambda: model.recommender.embed_users(queries, "error" if strict else "skip")
-        )
-        rows = [pb.Vector(values=row) for row in vectors.tolist()]
-        return pb.EmbedUsersResponse(vectors=rows, version=model.version)
 
-    async def _query(self, user: pb.User, model: Model, where: str) -> Query:
-        said = await self._run(lambda: read_query(user.query, self._limits, f"{where}.query"))
+        def answer() -> pb.EmbedUsersResponse:
+            queries = [
+                read_user(user, self._limits, known[at], f"users[{at}]")
+                for at, user in enumerate(request.users)
+            ]
+            vectors = model.recommender.embed_users(queries, "error" if strict else "skip")
+            rows = [pb.Vector(values=row) for row in vectors.tolist()]
+            return pb.EmbedUsersResponse(vectors=rows, version=model.version)
+
+        return await self.desk.ask(one_by_one, answer)
+
+    async def _known(self, user: pb.User, model: Model, where: str) -> Query | None:
+        """What the store knows of a user, None if it is not asked."""
         if not user.id:
-            return said
+            return None
         if self._store is None:
             raise BadField(f"{where}.id", "this server has no store: send the user's events")
-        return joined(await self._store.read(model.recommender.bundle, user.id), said)
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        """Numpy, aside from the loop; work whose request is gone before it begins is dropped."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return await self._store.read(model.recommender.bundle, user.id)
 
 
 def _is_loopback(host: str) -> bool:
@@ -215,10 +230,6 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def _unknown(user: pb.User) -> Unknown:
-    return "error" if user.refuse_unknown else "skip"
 
 
 class Service:

@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float32]
 
 _HEIGHT = 64  # scores a column: fewer columns than scores, but many more columns than k
 _FEW = 4096  # below this a partition is as good
-_LOWEST = np.finfo(np.float32).min
+_LOWEST = float(np.finfo(np.float32).min)
 
 
 def top_k(scores: Floats, k: int, mask: npt.NDArray[np.bool_] | None = None) -> Ints:
@@ -31,28 +31,39 @@ def top_k(scores: Floats, k: int, mask: npt.NDArray[np.bool_] | None = None) -> 
     """
     if mask is not None:
         scores = np.where(mask, scores, np.float32(-np.inf))
-    rows = _reaching(scores, k)
-    if len(rows) > k:
-        rows = rows[scores[rows] >= _kth(scores[rows], k)]
-    rows = rows[scores[rows] > -np.inf]
+    rows = rows_reaching(scores, k)
     return rows[np.lexsort((rows, -scores[rows]))[:k]]
 
 
-def _reaching(scores: Floats, k: int) -> Ints:
-    """Rows that may be among the k highest: all that reach a score which k of them reach."""
+def rows_reaching(scores: Floats, k: int, margin: float = 0.0) -> Ints:
+    """Rows of all scores that lie no further than ``margin`` below the k-th highest; int64[m].
+
+    Args:
+        scores: float32[n], no NaN; minus infinity reaches nothing.
+        k: At least 1.
+        margin: 0 or more; infinity lets all through.
+    """
+    rows = _candidates(scores, k, margin)
+    if len(rows) > k:
+        rows = rows[scores[rows] >= _floor(scores[rows], k, margin)]
+    return rows[scores[rows] > -np.inf]
+
+
+def _candidates(scores: Floats, k: int, margin: float) -> Ints:
+    """Rows that may reach, in one pass, ascending."""
     width = len(scores) // _HEIGHT
     if len(scores) < _FEW or k >= width:
         return np.arange(len(scores))
     whole = scores[: width * _HEIGHT].reshape(_HEIGHT, width)
     peaks = whole.max(axis=0)
-    floor = max(_kth(peaks, k), _LOWEST)
+    floor = _floor(peaks, k, margin)
     columns = np.flatnonzero(peaks >= floor)
     down, across = np.nonzero(whole[:, columns] >= floor)
     rest = np.flatnonzero(scores[width * _HEIGHT :] >= floor) + width * _HEIGHT
     return np.concatenate((down * width + columns[across], rest))
 
 
-def _kth(values: Floats, k: int) -> np.float32:
-    """The k-th highest of at least k values."""
+def _floor(values: Floats, k: int, margin: float) -> float:
+    """The k-th highest of at least k values, less the margin."""
     place = len(values) - k
-    return np.partition(values, place)[place]
+    return max(_LOWEST, float(np.partition(values, place)[place]) - margin)

@@ -12,11 +12,13 @@ from typing import Any, cast
 import numpy as np
 
 from firstedge.graph.errors import QueryError
+from firstedge.graph.vocabulary import Unknown
 from firstedge.serving import reasons
 from firstedge.serving.filter import Condition, Filter, Range, Value
-from firstedge.serving.query import Event, Query
+from firstedge.serving.query import Event, Query, joined
 from firstedge.serving.ranking import Ranking, Unused
 from firstedge.serving.reasons import Explanation, Reason
+from firstedge.serving.request import Request
 from firstedge.serving.v1 import recommender_pb2 as pb
 
 K = 20  # where a request says none
@@ -61,6 +63,45 @@ class Limits:
         """
         if got > most:
             raise BadField(field, f"up to {most:,} here, got {got:,}")
+
+
+def read_request(
+    message: pb.RecommendRequest, limits: Limits, known: Query | None = None
+) -> Request:
+    """A Request from its message.
+
+    Args:
+        message: What was asked.
+        limits: What may be.
+        known: What the store knows of the user, if it was asked.
+
+    Raises:
+        BadField: If something in it cannot be.
+    """
+    return Request(
+        read_user(message.user, limits, known),
+        read_k(message, limits),
+        read_filter(message.filter, limits),
+        message.reasons,
+        read_unknown(message.user),
+    )
+
+
+def read_user(
+    message: pb.User, limits: Limits, known: Query | None = None, field: str = "user"
+) -> Query:
+    """What is known of a user: what the store knows, if it was asked, then what was said.
+
+    Raises:
+        BadField: If something in it cannot be.
+    """
+    said = read_query(message.query, limits, f"{field}.query")
+    return said if known is None else joined(known, said)
+
+
+def read_unknown(user: pb.User) -> Unknown:
+    """What to do about ids that the model does not know."""
+    return "error" if user.refuse_unknown else "skip"
 
 
 def read_k(request: pb.RecommendRequest | pb.SimilarItemsRequest, limits: Limits) -> int:

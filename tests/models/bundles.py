@@ -64,6 +64,7 @@ def random_bundle(num_items: int = 30, num_categories: int = 6, seed: int = 0) -
         edges=edges(num_items, num_items, 0.2),
         category_lifts=edges(num_categories, num_categories, 0.5),
         text=text,
+        text_axes=np.eye(text_dim, dtype=np.float32),
         user_text=normal(text_dim, dim),
         text_w=normal(text_dim, dim),
         text_v=normal(text_dim, dim),

@@ -52,6 +52,7 @@ def tiny_bundle(**changes: Any) -> Bundle:
         "edges": Edges.of(sparse.csr_array(together), sparse.csr_array(users)),
         "category_lifts": Edges.of(sparse.csr_array(lifts)),
         "text": np.zeros((5, 2), np.float32),
+        "text_axes": np.eye(2, dtype=np.float32),
         "user_text": np.zeros((2, 1), np.float32),
         "text_w": np.array([[10], [20]], np.float32),
         "text_v": np.zeros((2, 1), np.float32),

@@ -33,8 +33,7 @@ from firstedge.models.bundle_file import TENSORS, current_version, save_bundle
 from firstedge.serving.client import Client, ClientOptions
 from firstedge.serving.filter import Condition, Filter, Range
 from firstedge.serving.guard import NAME
-from firstedge.serving.live import joined
-from firstedge.serving.query import Event, Query
+from firstedge.serving.query import Event, Query, joined
 from firstedge.serving.ranking import Ranking
 from firstedge.serving.recommender import Recommender
 from firstedge.serving.service import Service, ServiceOptions

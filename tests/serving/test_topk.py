@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstedge.serving.topk import top_k
+from firstedge.serving.topk import rows_reaching, top_k
 
 
 def sorted_top(scores: np.ndarray, k: int, mask: np.ndarray | None = None) -> list[int]:
@@ -48,3 +48,13 @@ def test_it_is_exact_wherever_the_best_stand(peaks: dict[int, float], k: int) ->
     scores = np.zeros(5001, np.float32)
     scores[list(peaks)] = list(peaks.values())
     assert top_k(scores, k).tolist() == sorted_top(scores, k)
+
+
+@pytest.mark.parametrize("n", [50, 20_011])
+@pytest.mark.parametrize("margin", [0.0, 3.0, 1e30, np.inf])
+def test_what_reaches_lies_no_further_below_than_the_margin(n: int, margin: float) -> None:
+    scores = np.random.default_rng(n).integers(0, 10_000, n).astype(np.float32)
+    scores[::7] = -np.inf
+    floor = np.sort(scores)[-20] - margin
+    expected = np.flatnonzero((scores >= floor) & (scores > -np.inf))
+    assert np.sort(rows_reaching(scores, 20, margin)).tolist() == expected.tolist()
