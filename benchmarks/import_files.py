@@ -1,21 +1,17 @@
-"""Files into the embedded store: events a second, against a plain loop of one row at a time.
+"""A file into the embedded store: events a second, and the seconds of importing it once more.
 
-    python -m benchmarks.import_files [--events 1000000] [--sample 100] [--json]
+    python -m benchmarks.import_files [--events 1000000] [--json]
 
-The plain loop is what one writes first: csv.DictReader, then for each row the user, the item and
-the event by a write of their own. It is timed on a sample of the same file.
+`import_rate.py` holds the store's part of it against a plain loop.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from firstedge.graph.schema import Schema
-from firstedge.graph.store import COLUMNS, open_store
+from firstedge.graph.store import open_store
 from firstedge.loaders.importer import import_files
 from firstedge.loaders.mapping import parse_mappings
 
@@ -62,28 +58,7 @@ def write_csv(path: Path, events: int) -> None:
     pacsv.write_csv(table, path)
 
 
-def import_plainly(url: str, path: Path, rows: int) -> None:
-    """One row at a time."""
-    with open_store(url) as store, path.open(newline="") as file:
-        for number, row in enumerate(islice(csv.DictReader(file), rows)):
-            user = {"id": row["user"], "country": row["country"]}
-            item = {"id": row["item"], "title": row["title"], "price": float(row["price"])}
-            when = datetime.fromisoformat(row["time"]).replace(tzinfo=UTC)
-            event = {
-                "user": row["user"],
-                "target": row["item"],
-                "kind": row["action"],
-                "time": int(when.timestamp() * 1000),
-                "seq": number,
-                "weight": None,
-                "key": str(number),
-            }
-            store.write("users", pa.Table.from_pylist([user]))
-            store.write("items", pa.Table.from_pylist([item]))
-            store.write("events", pa.Table.from_pylist([event], schema=COLUMNS["events"]))
-
-
-def timed(events: int, sample: int) -> Iterator[tuple[str, float]]:
+def timed(events: int) -> Iterator[tuple[str, float]]:
     """Name and figure of each measurement."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -100,20 +75,14 @@ def timed(events: int, sample: int) -> Iterator[tuple[str, float]]:
             start = time.perf_counter()
             import_files(store, mappings)
             yield "seconds_again", time.perf_counter() - start
-        start = time.perf_counter()
-        import_plainly(str(folder / "plain.lbug"), path, sample)
-        plain = sample / (time.perf_counter() - start)
-        yield "plain_loop_per_second", plain
-        yield "ratio", events / seconds / plain
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--sample", type=int, default=100, help="rows of the plain loop")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    figures = dict(timed(given.events, given.sample))
+    figures = dict(timed(given.events))
     if given.json:
         print(json.dumps(figures))
     else:

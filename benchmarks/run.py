@@ -75,10 +75,7 @@ BENCHMARKS = (
     Benchmark(
         "import_files",
         ("--events", "1000000"),
-        (
-            Figure("events/s from a CSV file", ("events_per_second",), 100_000),
-            Figure("ratio to a plain loop", ("ratio",)),
-        ),
+        (Figure("events/s from a CSV file", ("events_per_second",), 100_000),),
     ),
     Benchmark(
         "snapshot_rate",

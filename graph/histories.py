@@ -243,10 +243,9 @@ class Given:
             weights: float32[num_kinds], the kinds' weights in the Schema.
         """
         strength = weights[histories.kinds] * histories.weights
-        order, starts = _by_target(histories)
-        latest = np.maximum.reduceat(order, starts)
-        strongest = np.full(len(order), -1, np.int64)
-        strongest[latest] = _last_of_highest(strength, order, starts)
+        latest, of_target = _latest_and_strongest(strength, *_by_target(histories))
+        strongest = np.full(len(strength), -1, np.int64)
+        strongest[latest] = of_target
         is_latest = strongest >= 0
         offsets = np.concatenate(([0], np.cumsum(is_latest)))[histories.offsets]
         counts = offsets[1:] - offsets[:-1]
@@ -311,10 +310,26 @@ def _by_target(histories: Histories) -> tuple[Ints, Ints]:
     return events.data, np.flatnonzero(starts)
 
 
+def _latest_and_strongest(values: Floats, order: Ints, starts: Ints) -> tuple[Ints, Ints]:
+    """The last position of each group of ``order``, and the last at which ``values`` is highest.
+
+    Most groups are of one event, and need no search.
+    """
+    lengths = np.diff(starts, append=len(order))
+    latest = order[starts]
+    strongest = latest.copy()
+    several = np.flatnonzero(lengths > 1)
+    if len(several):
+        lengths = lengths[several]
+        order = order[ranges(starts[several], lengths)]
+        starts = np.cumsum(lengths) - lengths
+        latest[several] = np.maximum.reduceat(order, starts)
+        strongest[several] = _last_of_highest(values, order, starts)
+    return latest, strongest
+
+
 def _last_of_highest(values: Floats, order: Ints, starts: Ints) -> Ints:
     """Within each group of ``order``, the last position at which ``values`` is highest."""
-    if len(starts) == len(order):
-        return order
     within = values[order]
     highest = np.maximum.reduceat(within, starts)
     lengths = np.diff(starts, append=len(order))
