@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench soak proto install clean
+.PHONY: demo test lint format bench bench-quality soak proto install clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -33,6 +33,10 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.run
+
+# make bench-quality DATA=folder ARGS="--folds 3 --minutes 10"
+bench-quality: $(STAMP)
+	$(BIN)/python -m benchmarks.quality $(if $(DATA),--data $(DATA),--sets online-retail ml-100k) $(ARGS)
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -q -m soak
