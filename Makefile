@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench bench-quality soak proto install clean
+.PHONY: demo test lint format bench bench-quality bench-scale soak proto install clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -37,6 +37,9 @@ bench: $(STAMP)
 # make bench-quality DATA=folder ARGS="--folds 3 --minutes 10"
 bench-quality: $(STAMP)
 	$(BIN)/python -m benchmarks.quality $(if $(DATA),--data $(DATA),--sets online-retail ml-100k) $(ARGS)
+
+bench-scale: $(STAMP)
+	$(BIN)/python benchmarks/scale.py --events $(or $(EVENTS),100000 1000000 10000000)
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -q -m soak

@@ -31,6 +31,9 @@ Matrix = sparse.csr_array | Floats
 EASE_MOST_ITEMS = 20_000
 DAY = 86_400_000  # milliseconds
 
+# Co-occurrences held for later, in all.
+_HELD_PAIRS = 1 << 27
+
 # A sparse matrix that is this full, and not larger than this, is faster as a dense one.
 _FULL = 0.2
 _DENSE_CELLS = 1 << 26
@@ -100,11 +103,26 @@ class TrainingData:
         return made
 
     def cooccurrence(self, length_discount: float) -> sparse.csr_array:
-        """C = X^T D X without its diagonal, D = length^-discount."""
-        return self.once(
-            ("cooccurrence", length_discount),
-            lambda: closed_forms.cooccurrence(self.x, length_discount),
-        )
+        """C = X^T D X without its diagonal, D = length^-discount; of many pairs the nearest."""
+        key = ("cooccurrence", length_discount)
+        if key not in self._memo:
+            self._make_room()
+        return self.once(key, lambda: closed_forms.cooccurrence(self.x, length_discount))
+
+    def pair_totals(self, length_discount: float) -> Doubles | None:
+        """float64[num_items], the column sums of C where `cooccurrence` gives a part of it."""
+        if closed_forms.pair_bounds(self.x).sum() <= closed_forms.MOST_PAIRS:
+            return None
+        return closed_forms.pair_totals(self.x, length_discount)
+
+    def _make_room(self) -> None:
+        """Forget the oldest co-occurrences that are held, until one more fits."""
+        held = [key for key in self._memo if isinstance(key, tuple) and key[0] == "cooccurrence"]
+        pairs = sum(self._memo[key].nnz for key in held)
+        for key in held:
+            if pairs <= _HELD_PAIRS:
+                break
+            pairs -= self._memo.pop(key).nnz
 
 
 class Method(Protocol):

@@ -5,6 +5,7 @@ Every function takes X, the binary matrix of users and the distinct items of the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +13,16 @@ import numpy.typing as npt
 from scipy import linalg, sparse
 
 from firstedge.graph.histories import Histories
+from firstedge.models.edges import lookup, strongest
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
-
+# Co-occurrences that one matrix holds: 1 GiB of values and columns.
+MOST_PAIRS = 1 << 27
+# Those that are looked at at a time.
+_BLOCK_PAIRS = 1 << 24
 # The back-off of category lifts where the edges have none.
 LIFT_BACK_OFF = 0.6
 
@@ -82,19 +88,93 @@ def log_prior(x: sparse.csr_array) -> Floats:
     return np.log((counts + 1) / (counts.sum() + len(counts))).astype(np.float32)
 
 
-def cooccurrence(x: sparse.csr_array, length_discount: float = 0.0) -> sparse.csr_array:
-    """float32[num_items, num_items]: C = X^T D X without its diagonal, D = length^-rho."""
+def cooccurrence(
+    x: sparse.csr_array, length_discount: float = 0.0, most_pairs: int = MOST_PAIRS
+) -> sparse.csr_array:
+    """float32[num_items, num_items]: C = X^T D X without its diagonal, D = length^-rho.
+
+    Where more than ``most_pairs`` could come together, C is counted in blocks of rows, and each
+    row keeps its nearest, by C_ij / sqrt(n_j): no more of C is ever held.
+
+    Args:
+        x: float32[num_users, num_items], 1 where a user has an item.
+        length_discount: rho.
+        most_pairs: Pairs to keep; each takes eight bytes.
+    """
+    weighted = sparse.csr_array(x.multiply(_user_weights(x, length_discount)[:, None]))
+    bounds = pair_bounds(x)
+    if bounds.sum() <= most_pairs:
+        c = sparse.csr_array(x.T @ weighted, dtype=np.float32)
+        c.setdiag(0)
+        c.eliminate_zeros()
+        c.sort_indices()
+        return c
+    most, norms = _row_limit(bounds, most_pairs), np.sqrt(np.maximum(x.sum(0), 1))
+    kept = []
+    for start, c in _row_blocks(x, weighted, bounds):
+        rows = np.repeat(np.arange(start, start + c.shape[0]), np.diff(c.indptr))
+        nearness = np.where(c.indices == rows, 0, c.data / norms[c.indices]).astype(np.float32)
+        kept.append(strongest(c, nearness, most))
+    return sparse.csr_array(sparse.vstack(kept, format="csr"))
+
+
+def pair_totals(x: sparse.csr_array, length_discount: float) -> Doubles:
+    """float64[num_items]: the column sums of all of C, without counting its pairs."""
+    lengths = np.diff(x.indptr).astype(np.float64)
+    return np.asarray(x.T @ (_user_weights(x, length_discount) * np.maximum(lengths - 1, 0)))
+
+
+def pair_bounds(x: sparse.csr_array) -> Ints:
+    """int64[num_items]: at most how many items come together with each."""
+    others = np.maximum(np.diff(x.indptr).astype(np.float64) - 1, 0)
+    return np.minimum(np.asarray(x.T @ others), max(x.shape[1] - 1, 0)).astype(np.int64)
+
+
+def pair_counts(x: sparse.csr_array, pairs: sparse.csr_array) -> sparse.csr_array:
+    """int32[num_items, num_items], where ``pairs`` has entries: how many users have both items."""
+    found = [
+        lookup(c, sparse.csr_array(pairs[start : start + c.shape[0]]))
+        for start, c in _row_blocks(x, x, pair_bounds(x))
+    ]
+    counts = np.concatenate(found).astype(np.int32)
+    return sparse.csr_array((counts, pairs.indices, pairs.indptr), shape=pairs.shape)
+
+
+def _user_weights(x: sparse.csr_array, length_discount: float) -> Floats:
     lengths = np.maximum(np.diff(x.indptr), 1).astype(np.float32)
-    weighted = x.multiply((lengths**-length_discount)[:, None])
-    c = sparse.csr_array(x.T @ sparse.csr_array(weighted), dtype=np.float32)
-    c.setdiag(0)
-    c.eliminate_zeros()
-    c.sort_indices()
-    return c
+    return np.asarray(lengths**-length_discount, np.float32)
+
+
+def _row_limit(bounds: Ints, most_pairs: int) -> int:
+    """The largest number of entries a row by which all rows together keep to ``most_pairs``."""
+    low, high = 1, int(bounds.max(initial=1))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if np.minimum(bounds, middle).sum() <= most_pairs:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _row_blocks(
+    x: sparse.csr_array, weighted: sparse.csr_array, bounds: Ints
+) -> Iterator[tuple[int, sparse.csr_array]]:
+    """X^T times a matrix in blocks of rows: the first row, and float32[rows, num_items]."""
+    items = sparse.csr_array(x.T)
+    ends = np.cumsum(bounds)
+    start = 0
+    while start < len(bounds):
+        done = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + _BLOCK_PAIRS, "right")))
+        c = sparse.csr_array(items[start:stop] @ weighted, dtype=np.float32)
+        c.sort_indices()
+        yield start, c
+        start = stop
 
 
 def naive_bayes(
-    c: sparse.csr_array, options: NaiveBayes, tree: CategoryTree
+    c: sparse.csr_array, options: NaiveBayes, tree: CategoryTree, totals: Doubles | None = None
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
     """Naive Bayes edges R and category lifts log g.
 
@@ -107,25 +187,42 @@ def naive_bayes(
         c: Co-occurrences, float32[n, n].
         options: Smoothing, discount and back-off.
         tree: Categories.
+        totals: float64[n], the column sums of C where ``c`` holds only a part of it.
 
     Returns:
         R float32[n, n], and log(g / (1 - b)) float32[m, m], both sparse and not negative.
     """
-    rows = np.repeat(np.arange(c.shape[0]), np.diff(c.indptr))
-    share = np.asarray(c.sum(0), np.float64)
+    share = np.asarray(c.sum(0), np.float64) if totals is None else totals
     share = (share + 1e-9) / (share.sum() + 1e-9 * len(share))
-    expected = options.smoothing * share[c.indices]
     ratio = _category_ratio(c, share, tree)
     back_off = options.back_off
-    if back_off:
-        relative = back_off / (1 - back_off) * _between(ratio, tree.primary, rows, c.indices)
-        expected *= (1 - back_off) * (1 + relative)
-    r = sparse.csr_array(
-        (np.log1p(c.data / expected).astype(np.float32), c.indices, c.indptr), shape=c.shape
-    )
+    between = ratio.toarray() if back_off and ratio.shape[0] <= 4096 else ratio
+    r = np.empty(c.nnz, np.float32)
+    for at, rows in _pieces(c):
+        columns = c.indices[at]
+        expected = options.smoothing * share[columns]
+        if back_off:
+            relative = back_off / (1 - back_off) * _between(between, tree.primary, rows, columns)
+            expected *= (1 - back_off) * (1 + relative)
+        r[at] = np.log1p(c.data[at] / expected)
     odds = (back_off or LIFT_BACK_OFF) / (1 - (back_off or LIFT_BACK_OFF))
     lifts = np.log1p(odds * ratio.data).astype(np.float32)
-    return r, sparse.csr_array((lifts, ratio.indices, ratio.indptr), shape=ratio.shape)
+    return (
+        sparse.csr_array((r, c.indices, c.indptr), shape=c.shape),
+        sparse.csr_array((lifts, ratio.indices, ratio.indptr), shape=ratio.shape),
+    )
+
+
+def _pieces(c: sparse.csr_array) -> Iterator[tuple[slice, Ints]]:
+    """The entries of a matrix, some rows at a time: where they lie, and the row of each."""
+    start = 0
+    while start < c.shape[0]:
+        most = int(c.indptr[start]) + _BLOCK_PAIRS
+        stop = max(start + 1, int(np.searchsorted(c.indptr, most, "right")) - 1)
+        lengths = np.diff(c.indptr[start : stop + 1])
+        at = slice(int(c.indptr[start]), int(c.indptr[stop]))
+        yield at, np.repeat(np.arange(start, stop), lengths)
+        start = stop
 
 
 def ease(x: sparse.csr_array, ridge: float) -> Floats:
@@ -160,9 +257,11 @@ def rp3(c: sparse.csr_array, counts: Floats, alpha: float, beta: float) -> spars
         beta: Tempers the popularity of the end.
     """
     counts = np.maximum(counts, 1)
-    rows = np.repeat(np.arange(c.shape[0]), np.diff(c.indptr))
-    weights = c.data * (counts**-alpha)[rows] * (counts**-beta)[c.indices]
-    return sparse.csr_array((weights.astype(np.float32), c.indices, c.indptr), shape=c.shape)
+    source, target = counts**-alpha, counts**-beta
+    weights = np.empty(c.nnz, np.float32)
+    for at, rows in _pieces(c):
+        weights[at] = c.data[at] * source[rows] * target[c.indices[at]]
+    return sparse.csr_array((weights, c.indices, c.indptr), shape=c.shape)
 
 
 def profile_lifts(
@@ -205,12 +304,11 @@ def _category_ratio(
 
 
 def _between(
-    relative: sparse.csr_array, primary: Ints, rows: Ints, columns: Ints
-) -> npt.NDArray[np.float64]:
+    relative: sparse.csr_array | Doubles, primary: Ints, rows: Ints, columns: Ints
+) -> Doubles:
     """Values of an [m, m] matrix at the categories of item pairs; 0 where one has none."""
     source, target = primary[rows], primary[columns]
     known = (source >= 0) & (target >= 0)
     values = np.zeros(len(rows))
-    dense = relative.toarray() if relative.shape[0] <= 4096 else relative
-    values[known] = np.asarray(dense[source[known], target[known]]).ravel()
+    values[known] = np.asarray(relative[source[known], target[known]]).ravel()
     return values

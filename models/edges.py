@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from firstedge.graph.histories import ranges
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-# Rows of a sparse matrix are made dense in blocks of at most this many cells.
+# Rows of a sparse matrix are looked at in tables of at most this many cells.
 _BLOCK_CELLS = 1 << 22
 
 
@@ -100,15 +103,48 @@ def prune(matrix: sparse.csr_array, most: int, by_size: bool = False) -> sparse.
         most: Entries to keep of a row.
         by_size: Whether a strongly negative entry is strong too; if not, only positive ones stay.
     """
-    num_rows, width = matrix.shape
-    size = max(1, _BLOCK_CELLS // max(width, 1))
-    blocks = []
-    for start in range(0, num_rows, size):
-        dense = matrix[start : start + size].toarray()
-        strength = np.abs(dense) if by_size else dense
-        dense[~best_mask(strength, min(most, width)) | (strength <= 0)] = 0
-        blocks.append(sparse.csr_array(dense))
-    return sparse.csr_array(sparse.vstack(blocks, format="csr"))
+    matrix = sparse.csr_array(matrix)
+    matrix.sum_duplicates()
+    return strongest(matrix, np.abs(matrix.data) if by_size else matrix.data, most)
+
+
+def strongest(matrix: sparse.csr_array, strength: Floats, most: int) -> sparse.csr_array:
+    """Keep of each row the ``most`` entries of the greatest positive strength.
+
+    Args:
+        matrix: With sorted columns.
+        strength: float32[nnz], of the stored entries; of equals, the lower columns stay.
+        most: Entries to keep of a row.
+    """
+    keep = strength > 0
+    for at, filled in _padded_rows(matrix, most):
+        padded = np.full(filled.shape, -np.inf, np.float32)
+        padded[filled] = strength[at]
+        keep[at] &= best_mask(padded, most)[filled]
+    kept = np.concatenate(([0], np.cumsum(keep)))[matrix.indptr]
+    parts = (matrix.data[keep], matrix.indices[keep], kept.astype(matrix.indptr.dtype))
+    return sparse.csr_array(parts, shape=matrix.shape)
+
+
+def _padded_rows(matrix: sparse.csr_array, most: int) -> Iterator[tuple[Ints, Bools]]:
+    """Rows of more than ``most`` entries, in blocks of rows of like length.
+
+    Yields:
+        int64[e], where the block's entries lie, and bool[rows, width], where they stand in a table
+        of these rows, each filled up to the longest.
+    """
+    lengths = np.diff(matrix.indptr).astype(np.int64)
+    rows = np.flatnonzero(lengths > most)
+    rows = rows[np.argsort(lengths[rows], kind="stable")]
+    done = 0
+    while done < len(rows):
+        # No row of the block is longer than twice the shortest, and the block fits.
+        width = 2 * int(lengths[rows[done]])
+        some = rows[done : done + max(1, _BLOCK_CELLS // width)]
+        some = some[lengths[some] <= width]
+        filled = np.arange(int(lengths[some[-1]])) < lengths[some][:, None]
+        yield ranges(matrix.indptr[some].astype(np.int64), lengths[some]), filled
+        done += len(some)
 
 
 def best_mask(scores: Floats, k: int) -> Bools:

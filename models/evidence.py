@@ -6,7 +6,7 @@ RP3beta's walks, and the ridge regression of EASE where the catalogue is small e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -83,12 +83,13 @@ class Evidence:
 
 def build_evidence(data: TrainingData, choice: EvidenceChoice) -> Evidence:
     """Fit the closed forms as they were chosen."""
-    c = data.cooccurrence(choice.bayes.length_discount)
-    r, lifts = naive_bayes(c, choice.bayes, data.tree)
-    edges = {"bayes": r, "walks": _walks(data, choice.walks)}
+    r, lifts = _bayes(data, choice.bayes)
+    kept = {"bayes": prune(r, choice.most_edges, by_size=True)}
+    del r  # one sort of edges at a time
+    kept["walks"] = prune(_walks(data, choice.walks), choice.most_edges, by_size=True)
     if choice.ridge is not None:
-        edges["ridge"] = sparse.csr_array(_ridge(data, choice.ridge))
-    kept = {name: prune(e, choice.most_edges, by_size=True) for name, e in edges.items()}
+        edges = sparse.csr_array(_ridge(data, choice.ridge))
+        kept["ridge"] = prune(edges, choice.most_edges, by_size=True)
     return Evidence(lifts, kept)
 
 
@@ -114,6 +115,11 @@ def choose_evidence(
         step = 2 if data.num_items > _MANY_ITEMS else 1
         ridge = max(options.ridges[::step], key=judge.ridge)
     return EvidenceChoice(bayes, walks, ridge, options.most_edges), judge.figures
+
+
+def _bayes(data: TrainingData, options: NaiveBayes) -> tuple[sparse.csr_array, sparse.csr_array]:
+    rho = options.length_discount
+    return naive_bayes(data.cooccurrence(rho), options, data.tree, data.pair_totals(rho))
 
 
 def _walks(data: TrainingData, walks: tuple[float, float]) -> sparse.csr_array:
@@ -143,11 +149,10 @@ class _Judge:
     def bayes(self, options: NaiveBayes) -> float:
         name = f"bayes s={options.smoothing:g} rho={options.length_discount:g} b={options.back_off}"
         if name not in self.figures:
-            c = self.data.cooccurrence(options.length_discount)
-            r, lifts = naive_bayes(c, options, self.data.tree)
+            r, lifts = _bayes(self.data, options)
             backed = lifts if options.back_off else None
-            scores = [self._spread(items, r) + self._lift(items, backed) for items in self.items]
-            self.figures[name] = self._best(scores, _PRIORS_BESIDE_BAYES)
+            tables = (self._spread(items, r) + self._lift(items, backed) for items in self.items)
+            self.figures[name] = self._best(tables, _PRIORS_BESIDE_BAYES)
         return self.figures[name]
 
     def ridge(self, ridge: float) -> float:
@@ -157,14 +162,18 @@ class _Judge:
         return self._scaled(_walks(self.data, walks), f"rp3beta {walks[0]:g} {walks[1]:g}")
 
     def _scaled(self, edges: sparse.csr_array | Floats, name: str) -> float:
-        scores = [self._spread(items, edges) for items in self.items]
-        self.figures[name] = self._best(scores, _PRIORS_BESIDE_SCALED)
+        tables = (self._spread(items, edges) for items in self.items)
+        self.figures[name] = self._best(tables, _PRIORS_BESIDE_SCALED)
         return self.figures[name]
 
-    def _best(self, parts: Sequence[Floats], priors: Sequence[float]) -> float:
-        scores = np.concatenate(parts)
+    def _best(self, tables: Iterable[Floats], priors: Sequence[float]) -> float:
+        """The figure of scores by part beside the best of some weights of the prior."""
         log_prior = self.data.log_prior
-        return max(self.arena.ndcg(scores + np.float32(eta) * log_prior) for eta in priors)
+        gains = [
+            [self.arena.gains(part, scores + np.float32(eta) * log_prior) for eta in priors]
+            for part, scores in enumerate(tables)
+        ]
+        return max(float(np.concatenate(of_eta).mean()) for of_eta in zip(*gains, strict=True))
 
     def _spread(self, items: sparse.csr_array, edges: sparse.csr_array | Floats) -> Floats:
         found = items @ edges

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -23,6 +23,9 @@ from firstedge.models.truncation import Examples, Truncator
 
 Floats = npt.NDArray[np.float32]
 
+# Epochs that a shop of any size gets.
+LEAST_EPOCHS = 5
+
 
 @dataclass(frozen=True)
 class FitOptions:
@@ -31,6 +34,9 @@ class FitOptions:
     Attributes:
         epochs: Epochs, at most.
         least_steps: Steps an epoch at least: a small shop's users are drawn several times.
+        most_steps: Steps an epoch at most: a large shop's users come in larger batches.
+        most_examples: Users drawn in all epochs at most, but for LEAST_EPOCHS: a large shop's
+            users are drawn fewer times.
         patience: Epochs without a better validation figure before stopping; the best is kept.
         batch_users: Users a step.
         learning_rate: Peak of the one-cycle schedule (the item bias gets a tenth).
@@ -45,6 +51,8 @@ class FitOptions:
 
     epochs: int = 20
     least_steps: int = 12
+    most_steps: int = 400
+    most_examples: int = 4_000_000
     patience: int = 5
     batch_users: int = 256
     learning_rate: float = 3e-3
@@ -57,10 +65,22 @@ class FitOptions:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_users < 1 or self.patience < 1:
-            raise ValueError(f"epochs, batch_users and patience are at least 1, got {self}")
+        whole = (self.epochs, self.batch_users, self.patience, self.least_steps, self.most_steps)
+        if min(whole) < 1:
+            raise ValueError(
+                "epochs, batch_users, patience, least_steps and most_steps are at least 1, got "
+                f"{self}"
+            )
         if not (0 <= self.average < 1 and self.learning_rate > 0 and self.weight_decay >= 0):
             raise ValueError(f"0 <= average < 1, learning_rate > 0, weight_decay >= 0, got {self}")
+
+    def for_users(self, num_users: int) -> FitOptions:
+        """The same with the batches and epochs that so many users get."""
+        return replace(
+            self,
+            batch_users=max(self.batch_users, math.ceil(num_users / self.most_steps)),
+            epochs=min(self.epochs, max(LEAST_EPOCHS, self.most_examples // max(num_users, 1))),
+        )
 
     @property
     def torch_device(self) -> torch.device:
@@ -101,6 +121,7 @@ def fit(
         validate: A figure to maximise, called after each epoch with the averaged net.
         options: How.
     """
+    options = options.for_users(len(truncator.users))
     device = options.torch_device
     rng = np.random.default_rng(options.seed)
     torch.manual_seed(options.seed)
@@ -185,7 +206,7 @@ class Softmax:
     Over all trained items where they are few enough; else over a sample whose partition function
     is unbiased: a user's own targets count as they are, every other item by the inverse of its
     chance of being drawn (Horvitz and Thompson 1952; the logQ correction of Yi et al., RecSys
-    2019).
+    2019). A step then encodes no other items than those drawn, given and asked for.
 
     Args:
         graph: The item graph.
@@ -199,6 +220,8 @@ class Softmax:
         self.sampled = int(graph.trained.sum()) > options.full_softmax
         chance = torch.exp(0.75 * log_prior) * graph.trained
         self.chance = chance / chance.sum()
+        # Items without an event in training are no answer to learn from.
+        self.untrained = torch.zeros_like(log_prior).masked_fill(~graph.trained, -torch.inf)
 
     def loss(
         self, net: Net, users: UserTensors, targets: tuple[Tensor, Tensor], weights: Tensor
@@ -213,34 +236,50 @@ class Softmax:
         """
         rows, items = targets
         device = weights.device
-        candidates = self.candidates(items) if self.sampled else None
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            scores = net(users, self.graph, self.prior, candidates).float()
-        columns = items if candidates is None else torch.searchsorted(candidates, items)
-        norm = torch.logsumexp(scores + self.correction(candidates, rows, columns, scores), 1)
-        per_target = norm[rows] - scores[rows, columns]
+            if self.sampled:
+                drawn = self.draw()
+                some = net.forward_some(users, self.graph, self.prior, drawn, targets)
+            else:
+                scores = net(users, self.graph, self.prior).float()
+        if self.sampled:
+            scores, own = (part.float() for part in some)
+            norm = self.log_partition(scores, own, targets, drawn)
+        else:
+            own = scores[rows, items]
+            norm = torch.logsumexp(scores + self.untrained, 1)
+        per_target = norm[rows] - own
         counts = torch.bincount(rows, minlength=len(weights)).clamp(min=1)
         per_user = torch.zeros_like(norm).index_add(0, rows, per_target) / counts
         return (weights * per_user).sum() / len(weights)
 
-    def candidates(self, targets: Tensor) -> Tensor:
-        """Sorted rows of this step's items: a fresh sample, and all targets; int64[c]."""
-        drawn = torch.multinomial(self.chance, self.draws, replacement=True)
-        self.drawn = torch.unique(drawn)
-        return torch.unique(torch.cat((self.drawn, targets)))
+    def draw(self) -> Tensor:
+        """Sorted distinct rows of a fresh sample of items, int64[c]."""
+        return torch.unique(torch.multinomial(self.chance, self.draws, replacement=True))
 
-    def correction(
-        self, candidates: Tensor | None, rows: Tensor, columns: Tensor, scores: Tensor
+    def log_partition(
+        self, scores: Tensor, own: Tensor, targets: tuple[Tensor, Tensor], drawn: Tensor
     ) -> Tensor:
-        """What is added to the scores in the partition function, [n, c] or [1, num_items]."""
-        if candidates is None:  # items without an event in training are no answer to learn from
-            nothing = torch.zeros(1, scores.shape[1], device=scores.device)
-            return nothing.masked_fill(~self.graph.trained, -torch.inf)
-        included = -torch.expm1(self.draws * torch.log1p(-self.chance[candidates]))
-        others = torch.where(torch.isin(candidates, self.drawn), -torch.log(included), -torch.inf)
-        correction = others.expand(scores.shape).clone()
-        correction[rows, columns] = 0.0
-        return correction
+        """The logarithm of the estimated partition function of each user, [n].
+
+        Args:
+            scores: float32[n, c], of the drawn items.
+            own: float32[t], of the users' targets.
+            targets: As in `loss`; every user has one.
+            drawn: int64[c], the drawn items.
+        """
+        rows, items = targets
+        included = -torch.expm1(self.draws * torch.log1p(-self.chance[drawn]))
+        others = scores - torch.log(included)
+        # A target that was drawn is counted once, as a target.
+        place = torch.searchsorted(drawn, items).clamp(max=len(drawn) - 1)
+        twice = drawn[place] == items
+        others[rows[twice], place[twice]] = -torch.inf
+        highest = torch.full_like(scores[:, 0], -torch.inf)
+        highest = highest.scatter_reduce(0, rows, own.detach(), "amax")
+        total = torch.zeros_like(highest).index_add(0, rows, torch.exp(own - highest[rows]))
+        targets_alone = torch.log(total) + highest
+        return torch.logsumexp(torch.cat((others, targets_alone[:, None]), 1), 1)
 
 
 def _batches(

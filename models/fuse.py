@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from firstedge.graph.histories import NO_TIME
 from firstedge.models.assemble import Draft, assemble
 from firstedge.models.baselines import TrainingData, recent_log_prior
 from firstedge.models.bundle import Bundle, Coefficients
+from firstedge.models.closed_forms import pair_counts
 from firstedge.models.edges import Edges, prune
 from firstedge.models.evidence import Evidence
 from firstedge.models.fusion import Arena, search
@@ -83,12 +84,9 @@ def fuse(draft: Draft, arena: Arena, most_edges: int) -> Fusion:
     zeros = np.zeros(n, np.float32)
     empty = assemble(draft, draft.data.log_prior, Edges.none(n, n), zeros, NONE)
     terms = {name: _term(draft, name, arena) for name in TERMS if _matters(empty, name)}
-    # What no validation case shows cannot be chosen by them.
-    unseen = [name for name in terms if not terms[name].any()]
-    terms = {name: channel for name, channel in terms.items() if name not in unseen}
     channels = {name: _edges_channel(empty, edges, arena) for name, edges in evidence.edges.items()}
     free = search(arena, terms | channels, STARTS, USUAL)
-    mix = {name: free.weights[name] for name in evidence.edges}
+    mix = {name: free.weights.get(name, 0.0) for name in evidence.edges}
     edges, lean = prune_around_mean(mixture(evidence, mix), most_edges)
     channels = {
         "edges": _edges_channel(empty, edges, arena),
@@ -96,7 +94,7 @@ def fuse(draft: Draft, arena: Arena, most_edges: int) -> Fusion:
     }
     starts = tuple({**free.weights, "edges": size, "lean": size} for size in (1.0, 0.5))
     found = search(arena, terms | channels, starts, USUAL)
-    sizes = (found.weights["edges"], found.weights["lean"])
+    sizes = (found.weights.get("edges", 0.0), found.weights.get("lean", 0.0))
     weights = {"interest": UNSEEN_INTEREST, "recent": 0.0, **found.weights}
     weights["prior"] += weights["recent"]
     recency = weights["recent"] / weights["prior"] if weights["prior"] else 0.0
@@ -108,8 +106,8 @@ def fuse(draft: Draft, arena: Arena, most_edges: int) -> Fusion:
 def finish(draft: Draft, fusion: Fusion) -> Bundle:
     """The bundle of a draft, fused as was chosen."""
     edges, lean = prune_around_mean(mixture(draft.evidence, fusion.mix), fusion.most_edges)
-    counts = draft.data.cooccurrence(0.0)
-    counted = Edges.of(edges * np.float32(fusion.sizes[0]), counts)
+    sized = sparse.csr_array(edges * np.float32(fusion.sizes[0]))
+    counted = Edges.of(sized, pair_counts(draft.data.x, sized))
     prior, recent = draft.data.log_prior, recent_prior(draft.data)
     if recent is not None:
         prior = prior + np.float32(fusion.recency) * (recent - prior)
@@ -154,23 +152,19 @@ def _matters(bundle: Bundle, term: str) -> bool:
     return term != "text" or bool(bundle.text.any())
 
 
-def _term(draft: Draft, name: str, arena: Arena) -> Floats:
+def _term(draft: Draft, name: str, arena: Arena) -> Sequence[Floats]:
     n = len(draft.snapshot.items)
     alone = replace(NONE, **{name: 1.0})
     zeros = np.zeros(n, np.float32)
-    return _scores(assemble(draft, draft.data.log_prior, Edges.none(n, n), zeros, alone), arena)
+    bundle = assemble(draft, draft.data.log_prior, Edges.none(n, n), zeros, alone)
+    return arena.tabulate(Scorer(bundle).score)
 
 
-def _edges_channel(bundle: Bundle, edges: sparse.csr_array, arena: Arena) -> Floats:
-    return _scores(replace(bundle, edges=Edges.of(edges)), arena)
+def _edges_channel(bundle: Bundle, edges: sparse.csr_array, arena: Arena) -> Sequence[Floats]:
+    return arena.tabulate(Scorer(replace(bundle, edges=Edges.of(edges))).score)
 
 
-def _lean_channel(bundle: Bundle, lean: Floats, arena: Arena) -> Floats:
+def _lean_channel(bundle: Bundle, lean: Floats, arena: Arena) -> Sequence[Floats]:
     w = bundle.w.copy()
     w[:, -1] = lean
-    return _scores(replace(bundle, w=w), arena)
-
-
-def _scores(bundle: Bundle, arena: Arena) -> Floats:
-    scorer = Scorer(bundle)
-    return np.concatenate([scorer.score(users) for users in arena.users])
+    return arena.tabulate(Scorer(replace(bundle, w=w)).score)

@@ -77,22 +77,48 @@ class ItemEncoder(nn.Module):
         self.mean = SimpleConv(aggr="mean")
         self.sum = SimpleConv(aggr="sum")
 
-    def forward(self, graph: ItemGraph) -> tuple[Tensor, Tensor]:
-        """V [num_items + num_categories, dim] and w [num_items, dim]."""
-        _num_items, dim = graph.start_v.shape
-        own = self.id * self._id_mask(graph)
-        if self.text.shape[0]:
-            own = own + graph.data["item"].x @ self.text
+    def forward(self, graph: ItemGraph, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Vectors of items and categories.
+
+        Args:
+            graph: The item graph.
+            rows: int64[r], the items to encode; all if None.
+
+        Returns:
+            v [r + num_categories, dim] and w [r, dim].
+        """
+        dim = graph.start_v.shape[1]
         # [num_categories, 2 dim]: each category with its ancestors
         category = self.tree(graph)
-        if category.shape[0]:
-            own = own + self.mean((category, own), graph.data[BELONGS].edge_index)
-        # [num_items, 2 dim]
+        # [r, 2 dim], or all items, whose vectors the hop needs
+        own = self._own(graph, category, None if self.propagate else rows)
         if self.propagate:
             hop = self.sum(own, graph.data[HOP].edge_index, graph.data[HOP].edge_weight)
             strength = nn.functional.softplus(self.hop_weight).repeat_interleave(dim)
             own = own + strength * hop
+            own = own if rows is None else own[rows]
         return torch.cat((own[:, :dim], category[:, :dim])), own[:, dim:]
+
+    def _own(self, graph: ItemGraph, category: Tensor, rows: Tensor | None) -> Tensor:
+        """What items are before the hop, [r, 2 dim]."""
+        table, trained, text = self.id, graph.trained, graph.data["item"].x
+        if rows is not None:
+            table, trained, text = table[rows], trained[rows], text[rows]
+        own = table * self._id_mask(trained)
+        if self.text.shape[0]:
+            own = own + text @ self.text
+        if not category.shape[0]:
+            return own
+        categories, items = graph.data[BELONGS].edge_index
+        if rows is None:
+            return own + self.mean((category, own), graph.data[BELONGS].edge_index)
+        # Edges lie in the order of their items: those of a row are a range.
+        starts, ends = torch.searchsorted(items, rows), torch.searchsorted(items, rows, right=True)
+        lengths = ends - starts
+        offsets = torch.cumsum(lengths, 0) - lengths
+        at = torch.arange(int(lengths.sum()), device=rows.device)
+        at = at + (starts - offsets).repeat_interleave(lengths)
+        return own + nn.functional.embedding_bag(categories[at], category, offsets, mode="mean")
 
     def tree(self, graph: ItemGraph) -> Tensor:
         """[num_categories, 2 dim]: each category's table plus those of its ancestors."""
@@ -100,8 +126,8 @@ class ItemEncoder(nn.Module):
             return self.category
         return self.sum((self.category, self.category), graph.data[ANCESTOR].edge_index)
 
-    def _id_mask(self, graph: ItemGraph) -> Tensor:
-        mask = graph.trained.float()
+    def _id_mask(self, trained: Tensor) -> Tensor:
+        mask = trained.float()
         if self.training and self.id_dropout:
             mask = mask * (torch.rand_like(mask) >= self.id_dropout)
         return mask[:, None]
@@ -120,22 +146,37 @@ def content_start(graph: ItemGraph, start: Tensor) -> tuple[Tensor, Tensor, Tens
     Returns:
         float32[t, 2 dim], float32[num_categories, 2 dim], and what they explain of ``start``.
     """
-    text, num_items = graph.data["item"].x, len(start)
-    num_categories = graph.data["category"].num_nodes
-    members = torch.zeros(num_items, num_categories)
-    category, item = graph.data[BELONGS].edge_index
-    members[item, category] = 1.0
-    members /= members.sum(1, keepdim=True).clamp(min=1)
-    ancestor, below = graph.data[ANCESTOR].edge_index
-    lineage = torch.zeros(num_categories, num_categories)
-    lineage[below, ancestor] = 1.0
-    features = torch.cat((text, members @ lineage), 1)
-    if not features.shape[1]:
+    text, rows = graph.data["item"].x.numpy(), graph.trained.numpy()
+    tree = _category_shares(graph, len(start))
+    width = text.shape[1]
+    if not width + tree.shape[1]:
         return start[:0], start[:0], torch.zeros_like(start)
-    seen = features[graph.trained]
-    gram = seen.T @ seen + CONTENT_RIDGE * torch.eye(features.shape[1])
-    weights = torch.linalg.solve(gram, seen.T @ start[graph.trained])
-    return weights[: text.shape[1]], weights[text.shape[1] :], features @ weights
+    seen_text, seen_tree, seen = text[rows], tree[rows], start.numpy()[rows]
+    # The Gram matrix and the right side of [text, categories], where the latter are sparse.
+    gram = CONTENT_RIDGE * np.eye(width + tree.shape[1], dtype=np.float32)
+    gram[:width, :width] += seen_text.T @ seen_text
+    gram[width:, :width] += seen_tree.T @ seen_text
+    gram[:width, width:] = gram[width:, :width].T
+    gram[width:, width:] += (seen_tree.T @ seen_tree).toarray()
+    right = np.concatenate((seen_text.T @ seen, seen_tree.T @ seen))
+    weights = torch.linalg.solve(torch.from_numpy(gram), torch.from_numpy(right)).numpy()
+    explained = text @ weights[:width] + tree @ weights[width:]
+    parts = (weights[:width], weights[width:], explained)
+    by_text, by_category, of_start = (torch.from_numpy(np.ascontiguousarray(p)) for p in parts)
+    return by_text, by_category, of_start
+
+
+def _category_shares(graph: ItemGraph, num_items: int) -> sparse.csr_array:
+    """float32[num_items, num_categories]: the mean over an item's categories of their lineages."""
+    num_categories = graph.data["category"].num_nodes
+    category, item = graph.data[BELONGS].edge_index.numpy()
+    counts = np.maximum(np.bincount(item, minlength=num_items), 1)
+    shares = (1 / counts[item]).astype(np.float32)
+    members = sparse.csr_array((shares, (item, category)), shape=(num_items, num_categories))
+    ancestor, below = graph.data[ANCESTOR].edge_index.numpy()
+    ones = np.ones(len(below), np.float32)
+    lineage = sparse.csr_array((ones, (below, ancestor)), shape=(num_categories, num_categories))
+    return sparse.csr_array(members @ lineage)
 
 
 def spectral_start(r: sparse.csr_array, dim: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,8 @@ Ints = npt.NDArray[np.int64]
 
 # Neighbours kept of each item in the hop over shared users.
 HOP_EDGES = 50
+# Edges of a large catalogue whose spectrum the ID vectors start from.
+SPECTRUM_EDGES = 1 << 25
 
 
 def build_item_graph(
@@ -37,6 +39,10 @@ def build_item_graph(
         options: Of the net.
         seed: Of the factorisation.
     """
+    if (
+        bayes.nnz > SPECTRUM_EDGES
+    ):  # factors of a large matrix take minutes, and its tail says little
+        bayes = prune(bayes, max(1, SPECTRUM_EDGES // bayes.shape[0]))
     start_v, start_w = spectral_start(bayes, options.dim - 2, seed)
     if options.propagate:
         hop = shared_users(x).tocoo()
@@ -58,7 +64,8 @@ def item_features(text: npt.NDArray[np.float32], members: Ints, tree: CategoryTr
     data["item"].x = torch.from_numpy(np.ascontiguousarray(text))
     data["item"].num_nodes = len(text)
     data["category"].num_nodes = len(tree.parents)
-    data[BELONGS].edge_index = _edge_index(members[0], members[1])
+    by_item = np.argsort(members[1], kind="stable")
+    data[BELONGS].edge_index = _edge_index(members[0][by_item], members[1][by_item])
     data[ANCESTOR].edge_index = _edge_index(*reversed(tree.lineage().nonzero()))
     return data
 

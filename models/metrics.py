@@ -41,6 +41,11 @@ class Targets:
         """int64[num_users], how many targets each user has."""
         return np.diff(self.offsets)
 
+    def take(self, start: int, stop: int) -> Targets:
+        """Those of users start:stop."""
+        offsets = self.offsets[start : stop + 1]
+        return Targets(offsets - offsets[0], self.items[offsets[0] : offsets[-1]])
+
 
 @dataclass(frozen=True)
 class Interval:

@@ -167,7 +167,8 @@ class SmoothedBayes:
         options = closed_forms.NaiveBayes(self.smoothing, self.length_discount, self.back_off)
         c = data.cooccurrence(self.length_discount)
         m = data.num_categories
-        r, lifts = closed_forms.naive_bayes(c, options, data.tree)
+        totals = data.pair_totals(self.length_discount)
+        r, lifts = closed_forms.naive_bayes(c, options, data.tree, totals)
         edges = MatrixChannel.of(r)
         if not self.back_off or not lifts.nnz:
             return edges

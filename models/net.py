@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -113,19 +113,50 @@ class Net(nn.Module):
             u = u + users.text @ self.user_text
         return u
 
-    def forward(
-        self, users: UserTensors, graph: ItemGraph, log_prior: Tensor, items: Tensor | None = None
-    ) -> Tensor:
-        """Scores of all items [n, num_items], or of the rows ``items`` (int64[c]) only, [n, c]."""
+    def forward(self, users: UserTensors, graph: ItemGraph, log_prior: Tensor) -> Tensor:
+        """Scores of all items, [n, num_items]."""
         v, w = self.items(graph)
         u = self.dropout(self.embed_users(users, v))
-        bias = self.bias
-        if items is not None:
-            w, bias, log_prior = w[items], bias[items], log_prior[items]
-        return self.score(u, (w, bias, log_prior), users)
+        return self.score(u, (w, self.bias, log_prior), users)
+
+    def forward_some(
+        self,
+        users: UserTensors,
+        graph: ItemGraph,
+        log_prior: Tensor,
+        items: Tensor,
+        pairs: tuple[Tensor, Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Scores of some items only; no other item is encoded than those and the given ones.
+
+        Args:
+            users: n users.
+            graph: The item graph.
+            log_prior: float32[num_items].
+            items: int64[c], to score for every user, sorted and distinct.
+            pairs: User number and item of single scores, int64[t] each.
+
+        Returns:
+            [n, c] and [t].
+        """
+        num_items = len(self.bias)
+        is_item = users.targets < num_items
+        rows = torch.unique(torch.cat((items, pairs[1], users.targets[is_item])))
+        v, w = self.items(graph, rows)
+        place = torch.searchsorted(rows, users.targets)
+        targets = torch.where(is_item, place, users.targets - num_items + len(rows))
+        u = self.dropout(self.embed_users(replace(users, targets=targets), v))
+        own, of = pairs
+        single = (u[own] * w[torch.searchsorted(rows, of)]).sum(1) + self.bias[of]
+        single = single + self._prior_factor(users)[own] * log_prior[of]
+        shared = (w[torch.searchsorted(rows, items)], self.bias[items], log_prior[items])
+        return self.score(u, shared, users), single
 
     def score(self, u: Tensor, items: tuple[Tensor, Tensor, Tensor], users: UserTensors) -> Tensor:
         """Scores [n, c] of user vectors u [n, dim] and c items: w [c, dim], bias, log p [c]."""
         w, bias, log_prior = items
-        step = users.counts.clamp(max=len(self.s) - 1)
-        return torch.addmm(bias, u, w.T) + self.g[step][:, None] * log_prior
+        return torch.addmm(bias, u, w.T) + self._prior_factor(users)[:, None] * log_prior
+
+    def _prior_factor(self, users: UserTensors) -> Tensor:
+        """g_k of each user, [n]."""
+        return self.g[users.counts.clamp(max=len(self.s) - 1)]

@@ -37,9 +37,12 @@ def choose_repeat(
         return 0.0
     again = [replace(case, targets=_targets(asked.later(k).touches())) for case, k in some]
     arena = Arena(replace(cases, cases=tuple(again)), exclude_given=False)
-    scores = np.concatenate([scorer.score(users) for users in arena.users])
-    repeats = np.concatenate([_given_weights(scorer, users) for users in arena.users])
-    return max(WEIGHTS, key=lambda weight: arena.ndcg(scores + np.float32(weight) * repeats))
+    gains = []
+    for part, users in enumerate(arena.users):
+        scores, repeats = scorer.score(users), _given_weights(scorer, users)
+        gains.append([arena.gains(part, scores + np.float32(x) * repeats) for x in WEIGHTS])
+    means = [np.concatenate(of_weight).mean() for of_weight in zip(*gains, strict=True)]
+    return WEIGHTS[int(np.argmax(means))]
 
 
 def _targets(touches: Touches) -> Targets:

@@ -137,7 +137,9 @@ class Scorer:
         self.bundle = bundle
         self.num_items = len(bundle.items)
         by = bundle.coefficients
-        self._net, self._text = np.float32(by.net), np.float32(by.text)
+        # A net that says nothing (a bundle of closed forms alone) is not asked.
+        self._net = np.float32(by.net if bundle.w.any() else 0.0)
+        self._text = np.float32(by.text)
         self.static: Floats = (by.prior * bundle.prior + by.net * bundle.b).astype(np.float32)
         self._user_text = np.ascontiguousarray(bundle.user_text.T)
 

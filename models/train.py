@@ -55,8 +55,9 @@ class TrainOptions:
         ks: Numbers of given items at which validation users are asked, as far as their histories
             go.
         least_users: Validation users with enough items that a k needs to be asked at.
-        most_cells: Scores held in memory for one channel of the fusion; a larger validation set
-            is sampled.
+        most_cells: Scores of validation users that one channel of the fusion has; a larger
+            validation set is sampled.
+        asked_users: Validation users whom a large catalogue is asked about all the same.
     """
 
     net: NetOptions = field(default_factory=NetOptions)
@@ -69,6 +70,7 @@ class TrainOptions:
     ks: tuple[int, ...] = KS
     least_users: int = 50
     most_cells: int = 24_000_000
+    asked_users: int = 300
 
 
 def train(
@@ -88,37 +90,59 @@ def train(
         DataError: If there is too little to learn from.
         LeakageError: If training and validation users overlap.
     """
-    began = time.perf_counter()
+    clock = _Clock()
     options = options or TrainOptions()
     split = split or split_users(snapshot, seed=options.fit.seed)
     learner = _Learner(snapshot, split, options)
+    clock.lap("split")
     choice, tried = choose_evidence(learner.data, learner.arena, options.evidence)
+    clock.lap("evidence")
     graph = learner.graph()
+    clock.lap("graph")
     fitted = learner.fit_net(graph)
+    clock.lap("net")
     learned = Learned.of_net(fitted.net, graph)
     evidence = build_evidence(learner.data, choice)
     axes = principal_axes(snapshot.item_text, options.text_axes)
     draft = Draft(snapshot, learner.data, learned, evidence, learner.profile_lifts(), axes)
     fusion = fuse(draft, learner.arena, options.edges_per_item)
+    clock.lap("fusion")
     bundle = finish(draft, fusion)
     repeat = choose_repeat(Scorer(bundle), learner.validation, learner.cases, learner.ks)
+    kshot = learner.kshot(bundle)
+    clock.lap("finish")
     about = {
         "firstedge": __version__,
         "fingerprint": snapshot.fingerprint,
         "users": len(split.train),
         "validation_users": len(learner.cases.rows),
         "events": len(learner.data.histories.targets),
-        "seconds": round(time.perf_counter() - began, 1),
+        "seconds": round(sum(clock.stages.values()), 1),
+        "stages": clock.stages,
         "options": asdict(options),
         "evidence": asdict(choice),
         "evidence_ndcg": tried,
         "net_ndcg": list(fitted.validation),
         "fusion": asdict(fusion),
         "trials": len(tried) + fusion.trials,
-        "kshot": learner.kshot(bundle),
+        "kshot": kshot,
     }
     coefficients = replace(bundle.coefficients, repeat=repeat)
     return replace(bundle, coefficients=coefficients, about=about)
+
+
+class _Clock:
+    """Seconds that each stage took, by name."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        self._began = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """A stage is over, and the next begins."""
+        now = time.perf_counter()
+        self.stages[stage] = round(now - self._began, 2)
+        self._began = now
 
 
 class _Learner:
@@ -143,14 +167,16 @@ class _Learner:
     def _sample(self, validation: Histories) -> Ints:
         """Validation users with enough items, as many as `most_cells` allows; int64[n]."""
         rows = np.flatnonzero(validation.touches().counts > max(self.ks))
-        most = self.options.most_cells // (validation.num_items * len(self.ks))
+        cells = validation.num_items * len(self.ks)
+        most = max(self.options.most_cells // cells, self.options.asked_users)
         rng = np.random.default_rng(self.options.fit.seed)
-        return np.sort(rng.permutation(rows)[: max(1, most)])
+        return np.sort(rng.permutation(rows)[:most])
 
     def graph(self) -> ItemGraph:
         """The item graph; the ID vectors start from the default naive Bayes edges."""
         counts = self.data.cooccurrence(SPECTRUM.length_discount)
-        start, _ = naive_bayes(counts, SPECTRUM, self.data.tree)
+        totals = self.data.pair_totals(SPECTRUM.length_discount)
+        start, _ = naive_bayes(counts, SPECTRUM, self.data.tree, totals)
         items, categories = self.snapshot.memberships.nonzero()
         features = item_features(
             self.snapshot.item_text, np.stack((categories, items)), self.data.tree
@@ -173,7 +199,7 @@ class _Learner:
 
         def validate(net: Net) -> float:
             ranker = NetRanker(net, graph, prior, self.options.fit.torch_device)
-            return self.arena.ndcg(np.concatenate([ranker.score(u) for u in self.arena.users]))
+            return self.arena.ndcg(self.arena.tabulate(ranker.score))
 
         return fit(net, graph, truncator, known, prior, validate, self.options.fit)
 

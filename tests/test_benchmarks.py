@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from firstedge.graph.histories import Given
@@ -59,3 +61,29 @@ def test_a_figure_that_was_not_printed_is_named() -> None:
     benchmark = run.Benchmark("embed_rate", (), (run.Figure("of vectors", ("ratios", "a")),))
     with pytest.raises(run.BenchmarkError, match="it printed no figure 'a'"):
         list(run.judge(benchmark, {"ratios": {}}))
+
+
+def test_the_shop_for_measuring_scale_has_tails_as_real_ones(tmp_path: Path) -> None:
+    script("scale_shop").write_shop(tmp_path, 20_000, seed=3)
+    users, items, events = (
+        pq.read_table(tmp_path / f"{name}.parquet") for name in ("users", "items", "events")
+    )
+    assert (users.num_rows, items.num_rows) == (2_000, 400)
+    assert 18_000 < events.num_rows < 22_000
+    lengths = np.sort(events["user"].value_counts().field("counts").to_numpy())
+    assert len(lengths) == 2_000
+    assert np.median(lengths) <= 7  # while the mean is ten
+    assert lengths[-1] > 100
+    touched = np.sort(events["item"].value_counts().field("counts").to_numpy())[::-1]
+    assert 0.2 < touched[:20].sum() / events.num_rows < 0.5  # a twentieth of the catalogue
+    assert touched[-1] < 25
+    names = events["user"].to_numpy()
+    times = events["time"].to_numpy()
+    same = names[1:] == names[:-1]
+    assert (times[1:][same] >= times[:-1][same]).all()
+
+
+def test_growth_is_the_exponent_of_time() -> None:
+    scale = script("scale")
+    assert scale.growth(scale.Stage(2.0, 1.0), scale.Stage(20.0, 1.0), 10.0) == pytest.approx(1)
+    assert scale.growth(scale.Stage(2.0, 1.0), scale.Stage(200.0, 1.0), 10.0) == pytest.approx(2)

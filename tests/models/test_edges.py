@@ -36,3 +36,19 @@ def test_edges_carry_the_counts_of_their_pairs() -> None:
 
 def test_lookup_of_an_empty_matrix_is_zero() -> None:
     assert lookup(sparse.csr_array((4, 4)), MATRIX).tolist() == [0] * MATRIX.nnz
+
+
+@pytest.mark.parametrize("by_size", [False, True])
+def test_prune_is_what_a_dense_selection_is(by_size: bool) -> None:
+    rng = np.random.default_rng(0)
+    # Few values, so that there are ties; rows of every length.
+    dense = rng.integers(-3, 4, (60, 40)) * (rng.random((60, 40)) < rng.random((60, 1)))
+    strength = np.abs(dense) if by_size else np.maximum(dense, 0)
+    order = np.lexsort((np.broadcast_to(np.arange(40), dense.shape), -strength), axis=1)
+    expected = np.zeros_like(dense)
+    best = order[:, :5]
+    np.put_along_axis(expected, best, np.take_along_axis(dense, best, 1), 1)
+    expected[strength == 0] = 0
+    found = prune(sparse.csr_array(dense.astype(np.float32)), 5, by_size)
+    np.testing.assert_array_equal(found.toarray(), expected)
+    assert found.has_sorted_indices

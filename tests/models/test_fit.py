@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from firstedge.graph.histories import Given
 from firstedge.models.closed_forms import CategoryTree
 from firstedge.models.fit import FitOptions, Softmax, user_tensors
-from firstedge.models.item_encoder import ItemEncoder, ItemGraph
+from firstedge.models.item_encoder import (
+    CONTENT_RIDGE,
+    ItemEncoder,
+    ItemGraph,
+    content_start,
+)
 from firstedge.models.item_graph import item_features
 from firstedge.models.net import Net, NetOptions
 from firstedge.models.scorer import UserBatch
@@ -55,16 +62,72 @@ def test_a_sample_of_everything_is_the_full_softmax() -> None:
 
 def test_the_sampled_partition_function_is_unbiased() -> None:
     graph, net, users, prior = shop()
-    tensors = user_tensors(users)
     softmax = Softmax(graph, prior, FitOptions(full_softmax=0, sampled_items=4))
-    full = net(tensors, graph, prior).detach()
+    full = net(user_tensors(users), graph, prior).detach()
     truth = torch.exp(full[:, :-1]).sum(1)
+    own = full[TARGETS]
     total = torch.zeros(2)
     draws = 4000
     for _ in range(draws):
-        candidates = softmax.candidates(TARGETS[1])
-        columns = torch.searchsorted(candidates, TARGETS[1])
-        scores = full[:, candidates]
-        correction = softmax.correction(candidates, TARGETS[0], columns, scores)
-        total += torch.exp(scores + correction).sum(1)
+        drawn = softmax.draw()
+        total += torch.exp(softmax.log_partition(full[:, drawn], own, TARGETS, drawn))
     torch.testing.assert_close(total / draws, truth, rtol=0.05, atol=0)
+
+
+def category_shop() -> tuple[ItemGraph, Net]:
+    """Items with text, some of them in one or two categories of a tree."""
+    torch.manual_seed(1)
+    rng = np.random.default_rng(1)
+    tree = CategoryTree(np.full(ITEMS, -1), np.array([-1, 0, 0, -1]))
+    members = np.array([[1, 2, 3, 1, 0], [7, 0, 3, 3, 9]])  # not in the order of the items
+    features = item_features(rng.normal(size=(ITEMS, 3)).astype(np.float32), members, tree)
+    trained = torch.ones(ITEMS, dtype=torch.bool)
+    trained[-1] = False
+    graph = ItemGraph(features, torch.randn(ITEMS, 2), torch.randn(ITEMS, 2), trained)
+    encoder = ItemEncoder(graph, 0.0, propagate=False)
+    return graph, Net(encoder, (1, 0, 0), NetOptions(dim=4, id_dropout=0.0, user_dropout=0.0))
+
+
+def test_items_encoded_alone_are_those_encoded_together() -> None:
+    graph, net = category_shop()
+    v, w = net.items(graph)
+    rows = torch.tensor([0, 3, 4, 7, 11])
+    some_v, some_w = net.items(graph, rows)
+    torch.testing.assert_close(some_w, w[rows])
+    torch.testing.assert_close(some_v, torch.cat((v[rows], v[ITEMS:])))
+
+
+def test_some_scores_are_those_among_all() -> None:
+    graph, net = category_shop()
+    _, _, users, prior = shop()
+    targets = users.given.targets.copy()
+    targets[1] = ITEMS + 2  # one given target is a category
+    tensors = user_tensors(replace(users, given=replace(users.given, targets=targets)))
+    full = net(tensors, graph, prior)
+    items = torch.tensor([1, 5, 8])
+    some, single = net.forward_some(tensors, graph, prior, items, TARGETS)
+    torch.testing.assert_close(some, full[:, items])
+    torch.testing.assert_close(single, full[TARGETS])
+
+
+def test_content_starts_where_ridge_regression_puts_it() -> None:
+    graph, _ = category_shop()
+    start = torch.cat((graph.start_v, graph.start_w), 1)
+    members = torch.zeros(ITEMS, 4)
+    members[7, 1] = members[0, 2] = members[9, 0] = 1
+    members[3, 3] = members[3, 1] = 0.5
+    lineage = torch.tensor([[1.0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]])
+    features = torch.cat((graph.data["item"].x, members @ lineage), 1)
+    seen = features[graph.trained]
+    gram = seen.T @ seen + CONTENT_RIDGE * torch.eye(7)
+    weights = torch.linalg.solve(gram, seen.T @ start[graph.trained])
+    text, category, explained = content_start(graph, start)
+    torch.testing.assert_close(torch.cat((text, category)), weights)
+    torch.testing.assert_close(explained, features @ weights)
+
+
+def test_a_large_shop_gets_larger_batches_and_fewer_epochs() -> None:
+    options = FitOptions()
+    assert options.for_users(100_000) == options
+    large = options.for_users(1_000_000)
+    assert (large.batch_users, large.epochs) == (2500, 5)
