@@ -25,6 +25,7 @@ from firstedge.models.comparison import Comparison
 from firstedge.models.protocol import KS
 from firstedge.models.result_cache import ResultCache
 from firstedge.models.rounds import Held, Round, build_round, hold_out
+from firstedge.models.segments import fields_of
 from firstedge.models.tuning import Budget
 
 FOLDS = 10
@@ -137,18 +138,15 @@ class _Reporter:
                 f"{title}: k = {left_out} left out: fewer than {self.options.least_users} users "
                 "of a round have so many items and one more"
             )
-        measured, not_used = [], dict[str, str]()
+        measured, fields, not_used = [], [], dict[str, str]()
         for number, one in enumerate(held):
-            comparison = Comparison(
-                self._round(f"{title}, round {number + 1}", one, ks),
-                self.options.budget,
-                self.cache,
-                self.say,
-            )
+            round_ = self._round(f"{title}, round {number + 1}", one, ks)
+            comparison = Comparison(round_, self.options.budget, self.cache, self.say)
             key = f"{self.ours.key} {self.snapshot.fingerprint}"
             measured.append([*comparison.ours(key), *comparison.baselines()])
+            fields.append(fields_of(self.snapshot, one.split.test[round_.test.rows]))
             not_used |= comparison.left_out
-        pool = Pool(title, measured, not_used, self.options.budget.k)
+        pool = Pool(title, measured, not_used, self.options.budget.k, fields)
         return build_table(pool, self.options.draws)
 
     def _round(self, name: str, held: Held, ks: Sequence[int]) -> Round:

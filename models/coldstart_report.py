@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from firstedge.models.comparison import OURS, Measured, Role
 from firstedge.models.metrics import Interval, intervals, relative_differences
 from firstedge.models.protocol import ALL, Evaluation
+from firstedge.models.segments import Names, Segment, pool_fields, segments_of
 
 # A relative difference whose interval is wider than this to either side says little.
 TELLING = 0.10
@@ -62,6 +63,7 @@ class Table:
         k: Length of the ranked lists.
         lines: Ours first, then the others.
         left_out: Methods that the data do not allow, and why.
+        segments: Groups of test users at the telling label, against the best single baseline.
     """
 
     title: str
@@ -71,6 +73,7 @@ class Table:
     k: int
     lines: tuple[Line, ...]
     left_out: Mapping[str, str]
+    segments: tuple[Segment, ...] = ()
 
     @property
     def ours(self) -> Line:
@@ -105,6 +108,7 @@ class Table:
             **vars(self),
             "left_out": dict(self.left_out),
             "lines": lines,
+            "segments": [_finite(asdict(segment)) for segment in self.segments],
             "best_single": self.best_single.name,
             "blend": self.blend.name,
             "sentence": sentence_of(self),
@@ -120,12 +124,14 @@ class Pool:
         rounds: Measured methods of each round, ours among them.
         left_out: Methods that the data do not allow, and why.
         k: Length of the ranked lists.
+        fields: What tells each round's test users apart, see `segments.fields_of`.
     """
 
     title: str
     rounds: Sequence[Sequence[Measured]]
     left_out: Mapping[str, str]
     k: int
+    fields: Sequence[Mapping[str, Names]] = ()
 
 
 def build_table(pool: Pool, draws: int = 1000) -> Table:
@@ -142,7 +148,14 @@ def build_table(pool: Pool, draws: int = 1000) -> Table:
     lines = [_line(pooled[name], ours, draws) for name in names]
     lines.sort(key=lambda line: line.role not in ("ours", "part"))
     users = ours.ndcg.shape[1]
-    return Table(pool.title, users, len(rounds), ours.labels, pool.k, tuple(lines), pool.left_out)
+    table = Table(pool.title, users, len(rounds), ours.labels, pool.k, tuple(lines), pool.left_out)
+    fields = pool_fields(pool.fields)
+    if not fields:
+        return table
+    at = ours.labels.index(table.telling_label)
+    theirs = _pool([one.test for one in pooled[table.best_single.name]])
+    segments = segments_of(fields, ours.ndcg[at], theirs.ndcg[at], draws)
+    return replace(table, segments=segments)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ def markdown(report: ColdStartReport) -> str:
         parts += [f"Left out: {name} ({reason})." for name, reason in table.left_out.items()]
         parts += [f"**{_sentence(table)}**"]
     parts += [f"Warning: {text}." for text in report.warnings]
+    parts += [f"In short: {report.sentence}."]
     return "\n\n".join(parts) + "\n"
 
 
@@ -70,7 +71,8 @@ def renderable(report: ColdStartReport) -> RenderableType:
         parts += [_rich_grid(grid) for grid in short_grids(table)]
         parts += [f"left out: {name} ({reason})" for name, reason in table.left_out.items()]
         parts += [f"[bold]{_sentence(table)}[/bold]", ""]
-    return Group(*parts, *(f"[yellow]warning:[/yellow] {text}" for text in report.warnings))
+    parts += [f"[yellow]warning:[/yellow] {text}" for text in report.warnings]
+    return Group(*parts, f"[bold]In short: {report.sentence}.[/bold]")
 
 
 def heading(table: Table) -> str:
@@ -88,6 +90,7 @@ def grids(table: Table) -> Iterator[Grid]:
     yield _grid(table, f"firstedge's Recall@{k} against", _lead("recall_lead"), with_ours=False)
     yield _grid(table, "Catalogue coverage", lambda line, at: percent(line.coverage[at], ""))
     yield _grid(table, "Mean popularity", lambda line, at: percent(line.popularity[at], ""))
+    yield from _segments(table)
     yield _budgets(table)
 
 
@@ -96,6 +99,7 @@ def short_grids(table: Table) -> Iterator[Grid]:
     yield _grid(table, f"NDCG@{table.k}", lambda line, at: _decimal(line.ndcg[at].mean))
     title = f"firstedge's NDCG@{table.k} against, in % (in brackets: could be chance)"
     yield _grid(table, title, _short_lead, with_ours=False)
+    yield from _segments(table)
 
 
 def plot(report: ColdStartReport, path: Path) -> None:
@@ -141,6 +145,21 @@ def _grid(table: Table, title: str, cell: Cell, *, with_ours: bool = True) -> Gr
     rows = [(line.name, *(cell(line, at) for at in range(len(table.labels)))) for line in lines]
     bold = next((row for row, line in enumerate(lines) if line.role == "ours"), -1)
     return Grid(title, header, tuple(rows), bold)
+
+
+def _segments(table: Table) -> Iterator[Grid]:
+    """Groups of users, if there are any: who is served, and who is not."""
+    if not table.segments:
+        return
+    against = f"against {table.best_single.name}"
+    header = ("customers", "users", f"NDCG@{table.k}", against)
+    rows = []
+    for one in table.segments:
+        lead = f"{percent(one.lead.mean)} ({bounds(one.lead)})"
+        figure = f"{_decimal(one.ndcg.mean)} ±{_decimal((one.ndcg.high - one.ndcg.low) / 2)}"
+        rows.append((f"{one.field}: {one.value}", f"{one.users:,}", figure, lead))
+    title = f"By group of customers, k = {table.telling_label}"
+    yield Grid(title, header, tuple(rows), -1)
 
 
 def _budgets(table: Table) -> Grid:

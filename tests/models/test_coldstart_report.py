@@ -49,7 +49,8 @@ def round_of(ours: list[float], noise: float = 0.0) -> list[Measured]:
 def table_of(ours: list[float], noise: float = 0.0, rounds: int = 1) -> Table:
     left_out = {"text cosine": "the shop has no texts"}
     measured_rounds = [round_of(ours, noise) for _ in range(rounds)]
-    return build_table(Pool("New customers", measured_rounds, left_out, 20), draws=200)
+    fields = [{"country": np.repeat(["France", "Spain", "Malta"], [200, 80, 20])}] * rounds
+    return build_table(Pool("New customers", measured_rounds, left_out, 20, fields), draws=200)
 
 
 GOOD = table_of([1.0, 1.2, 1.27, 1.0])
@@ -172,6 +173,12 @@ def test_markdown(report: ColdStartReport) -> None:
     assert "| item-kNN (best single) | 5 | 2 | .200 | ridge 12.3 |" in text
     assert "Left out: text cosine (the shop has no texts)." in text
     assert "Warning: look out." in text
+    (france,) = (one for one in GOOD.segments if one.value == "France")
+    width = (france.ndcg.high - france.ndcg.low) / 2
+    figure = f"{france.ndcg.mean:.3f} ±{width:.3f}".replace("0.", ".")
+    assert f"| country: France | 200 | {figure} | +27 % (+27 % to +27 %) |" in text
+    assert "country: Malta" not in text.split("## New customers: 600")[0]  # 20 users say nothing
+    assert text.endswith(f"In short: {report.sentence}.\n")
     assert f"**W{report.sentence[1:]}.**\n" in text
     assert "**With 3 events firstedge finds 10 % less of what the customer goes on to buy" in text
 
@@ -183,6 +190,8 @@ def test_terminal(report: ColdStartReport) -> None:
     assert "(+0.0)" in text
     assert " +27 " in text
     assert "With 3 events firstedge finds 27 % more" in text
+    assert "country: Spain" in text
+    assert " ".join(text.split()).endswith(f"In short: {report.sentence}.")
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])
