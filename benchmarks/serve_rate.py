@@ -67,7 +67,6 @@ def server(command: list[str], core: int) -> Iterator[str]:
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         text=True,
         env=environment,
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,6 +27,9 @@ from firstedge.settings import (
 if TYPE_CHECKING:
     from firstedge.serving.recommender import Recommender
 
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
 
 def serve(
     host: Annotated[
@@ -37,9 +39,45 @@ def serve(
         int, typer.Option(envvar="FIRSTEDGE_PORT", help="The port; 0 for a free one.")
     ] = 50051,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Serve other addresses than loopback, unprotected.")
+        bool,
+        typer.Option(
+            "--insecure",
+            envvar="FIRSTEDGE_INSECURE",
+            help="Serve other addresses than loopback, unprotected.",
+        ),
     ] = False,
-    threads: Annotated[int, typer.Option(help="Requests worked on at a time.")] = 2,
+    threads: Annotated[
+        int, typer.Option(envvar="FIRSTEDGE_THREADS", help="How many work on requests.")
+    ] = 1,
+    patience: Annotated[
+        float,
+        typer.Option(
+            envvar="FIRSTEDGE_PATIENCE",
+            help="Seconds that a request may wait for its turn before it is refused.",
+        ),
+    ] = 0.05,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="FIRSTEDGE_METRICS_PORT",
+            help="Where Prometheus finds the metrics; 0 for a free port, nowhere if not given.",
+        ),
+    ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar="FIRSTEDGE_LOG_FORMAT", help="Of the log on stderr.")
+    ] = "text",
+    log_level: Annotated[
+        LogLevel,
+        typer.Option(envvar="FIRSTEDGE_LOG_LEVEL", help="debug has a line for every request."),
+    ] = "info",
+    tracing: Annotated[
+        bool,
+        typer.Option(
+            "--tracing",
+            envvar="FIRSTEDGE_TRACING",
+            help="Send spans to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names.",
+        ),
+    ] = False,
     schema: SchemaPath = None,
     store: StoreUrl = "",
     bundle: BundlePath = BUNDLE,
@@ -53,23 +91,35 @@ def serve(
     Without --store, requests carry their events. There is no TLS and no authentication: an
     address other than loopback needs --insecure and a private network.
 
-    Example: firstedge serve --bundle demo/bundle --store demo/shop.lbug
+    Example: firstedge serve --bundle demo/bundle --store demo/shop.lbug --metrics-port 9464
     """
-    from firstedge.serving.service import Service, ServiceOptions
+    from firstedge.serving.logs import log_to_stderr
+    from firstedge.serving.options import ServiceOptions
+    from firstedge.serving.service import Service
     from firstedge.serving.service import serve as run
 
-    def load(path: Path) -> Recommender:
-        return _load(path, encoder, cache, device)
+    options = ServiceOptions(
+        bundle,
+        store,
+        host,
+        insecure,
+        port,
+        threads,
+        patience,
+        metrics_port=metrics_port,
+        tracing=tracing,
+    )
+    log_to_stderr(log_format, log_level)
+    service = Service(options, lambda path: _load(path, encoder, cache, device))
 
     def ready(bound: int) -> None:
         if as_json:
-            print(json.dumps({"host": host, "port": bound}), flush=True)
+            found = {"host": host, "port": bound, "metrics_port": service.metrics_port}
+            print(json.dumps(found), flush=True)
         else:
             say(f"serving {bundle} on {host}:{bound}")
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    options = ServiceOptions(bundle, store, host, insecure, port, threads)
-    asyncio.run(run(Service(options, load), ready))
+    asyncio.run(run(service, ready))
 
 
 def _load(path: Path, encoder: str, cache: Path, device: str) -> Recommender:

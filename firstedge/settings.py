@@ -26,7 +26,17 @@ SETTINGS: dict[str, type] = {
     "rejects": str,
     "seed": int,
     "k": int,
+    "host": str,
+    "port": int,
+    "insecure": bool,
+    "threads": int,
+    "patience": float,
+    "metrics_port": int,
+    "log_format": str,
+    "log_level": str,
+    "tracing": bool,
 }
+_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -51,9 +61,9 @@ def read_settings(path: Path) -> dict[str, Any]:
             near = get_close_matches(name, SETTINGS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(SETTINGS)}"
             raise SettingsError(f"{where}: there is no setting {name!r}; {hint}")
-        if type(value) is not SETTINGS[name]:
-            wanted = "a whole number" if SETTINGS[name] is int else "a text"
-            raise SettingsError(f"{where}: {name} is {wanted}, got {value!r}")
+        wanted = SETTINGS[name]
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise SettingsError(f"{where}: {name} is {_NAMES[wanted]}, got {value!r}")
     return settings
 
 

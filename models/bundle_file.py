@@ -105,6 +105,18 @@ def current_version(path: str | Path) -> str:
     return _read(Path(path) / CURRENT).decode().strip()
 
 
+def written_at(path: str | Path, version: str) -> float:
+    """When a version was written, in seconds since 1970.
+
+    Raises:
+        BundleError: If there is no such version.
+    """
+    try:
+        return (Path(path) / version / MANIFEST).stat().st_mtime
+    except OSError as error:
+        raise BundleError(f"no version {version} in {path}: {error.strerror}") from None
+
+
 def encoder_folder(path: str | Path) -> Path | None:
     """The folder of the bundle's own text encoder, or None if it has none."""
     folder = Path(path) / current_version(path) / "encoder"

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from firstedge.graph.errors import (
     FirstedgeError,
     MissingDependency,
+    Overloaded,
     QueryError,
     ServiceError,
     SettingsError,
@@ -45,7 +46,10 @@ T = TypeVar("T")
 NOBODY = Query()
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 _BATCH = 256  # users of a message
-_ERRORS = {kind.__name__: kind for kind in (QueryError, UnknownId, StoreUnavailable, StoreLocked)}
+_ERRORS = {
+    kind.__name__: kind
+    for kind in (QueryError, UnknownId, StoreUnavailable, StoreLocked, Overloaded)
+}
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,24 @@
-"""Between gRPC and the answers: whatever a request ends in becomes a status with details."""
+"""Between gRPC and the answers: whatever a request ends in becomes a status, and is counted."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from time import perf_counter
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
+from firstedge.serving.logs import log_request, name_request
+from firstedge.serving.metrics import Metrics
 from firstedge.serving.refusals import status_of
 from firstedge.serving.v1 import recommender_pb2 as pb
 from firstedge.serving.wire import BadField
 
 NAME = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 _DETAILS = "grpc-status-details-bin"
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+REQUEST_ID = "x-request-id"
 
 
 class _Malformed:
@@ -21,7 +26,15 @@ class _Malformed:
 
 
 class Guard(grpc.aio.ServerInterceptor):
-    """Turns whatever a request ends in into a status with details."""
+    """Turns whatever a request ends in into a status with details, and counts it.
+
+    Args:
+        metrics: Where to.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
         self,
@@ -29,17 +42,77 @@ class Guard(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """The handler of a method, guarded; those of other services as they are."""
+        method = handler_call_details.method
+        if method in self._handlers:
+            return self._handlers[method]
         handler = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith(f"/{NAME}/"):
+        if handler is None or not method.startswith(f"/{NAME}/"):
             return handler
+        name = method.rpartition("/")[2]
         read = _forgiving(handler.request_deserializer)
         if handler.stream_stream:
-            return grpc.stream_stream_rpc_method_handler(
-                _guarded_stream(handler.stream_stream), read, handler.response_serializer
+            guarded = grpc.stream_stream_rpc_method_handler(
+                self._guarded_stream(name, handler.stream_stream), read, handler.response_serializer
             )
-        return grpc.unary_unary_rpc_method_handler(
-            _guarded(handler.unary_unary), read, handler.response_serializer
-        )
+        else:
+            guarded = grpc.unary_unary_rpc_method_handler(
+                self._guarded(name, handler.unary_unary), read, handler.response_serializer
+            )
+        self._handlers[method] = guarded
+        return guarded
+
+    def _guarded(
+        self, name: str, answer: Callable[[Any, Any], Awaitable[Any]]
+    ) -> Callable[[Any, Any], Awaitable[Any]]:
+        async def guarded(request: Any, context: Any) -> Any:
+            with _Watch(name, context, self._metrics) as watch:
+                try:
+                    return await answer(_checked(request), context)
+                except Exception as error:
+                    await watch.refuse(error)
+
+        return guarded
+
+    def _guarded_stream(
+        self, name: str, answer: Callable[[Any, Any], AsyncIterator[Any]]
+    ) -> Callable[[Any, Any], AsyncIterator[Any]]:
+        async def guarded(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+            with _Watch(name, context, self._metrics) as watch:
+                try:
+                    async for response in answer((_checked(r) async for r in requests), context):
+                        yield response
+                except Exception as error:
+                    await watch.refuse(error)
+
+        return guarded
+
+
+class _Watch:
+    """One request from beginning to end, whatever the end is."""
+
+    def __init__(self, method: str, context: Any, metrics: Metrics) -> None:
+        self._method, self._context, self._metrics = method, context, metrics
+        self._code = ""
+
+    def __enter__(self) -> _Watch:
+        self._began = perf_counter()
+        said = next((v for k, v in self._context.invocation_metadata() if k == REQUEST_ID), "")
+        self._id = name_request(said)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # A request that its client gave up, or whose deadline passed, ends in a cancellation.
+        code = self._code or ("OK" if kind is None else "CANCELLED")
+        seconds = perf_counter() - self._began
+        self._metrics.answered(self._method, code, seconds)
+        log_request(self._method, code, seconds)
+
+    async def refuse(self, error: Exception) -> None:
+        status = status_of(error)
+        code = _CODES[status.code]
+        self._code = code.name
+        details = ((_DETAILS, status.SerializeToString()), (REQUEST_ID, self._id))
+        await self._context.abort(code, status.message, details)
 
 
 def _forgiving(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -56,32 +129,3 @@ def _checked(request: Any) -> Any:
     if isinstance(request, _Malformed):
         raise BadField("request", "these bytes are not a message of this method")
     return request
-
-
-def _guarded(answer: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def guarded(request: Any, context: Any) -> Any:
-        try:
-            return await answer(_checked(request), context)
-        except Exception as error:
-            return await _refuse(error, context)
-
-    return guarded
-
-
-def _guarded_stream(
-    answer: Callable[[Any, Any], AsyncIterator[Any]],
-) -> Callable[[Any, Any], AsyncIterator[Any]]:
-    async def guarded(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-        try:
-            async for response in answer((_checked(r) async for r in requests), context):
-                yield response
-        except Exception as error:
-            await _refuse(error, context)
-
-    return guarded
-
-
-async def _refuse(error: Exception, context: Any) -> None:
-    status = status_of(error)
-    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-    await context.abort(code, status.message, ((_DETAILS, status.SerializeToString()),))

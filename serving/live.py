@@ -12,7 +12,8 @@ from pathlib import Path
 from firstedge.graph.errors import StoreError, UnknownId
 from firstedge.graph.store import GraphStore, open_store
 from firstedge.models.bundle import Bundle
-from firstedge.models.bundle_file import current_version
+from firstedge.models.bundle_file import current_version, written_at
+from firstedge.serving.metrics import Metrics
 from firstedge.serving.query import Query
 from firstedge.serving.recommender import Recommender
 from firstedge.serving.store_users import read_query
@@ -22,10 +23,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Model:
-    """A recommender and the version of the bundle that it was made from."""
+    """A recommender, the version of the bundle that it was made from, and when that was written.
+
+    Attributes:
+        recommender: What answers.
+        version: The bundle's version.
+        written: Seconds since 1970.
+    """
 
     recommender: Recommender
     version: str
+    written: float
 
 
 class LiveBundle:
@@ -34,16 +42,19 @@ class LiveBundle:
     Args:
         path: The bundle's folder.
         load: How a recommender is made from it.
+        metrics: What counts versions taken up and refused.
 
     Raises:
         BundleError: If there is no bundle, or it is harmed.
     """
 
-    def __init__(self, path: Path, load: Callable[[Path], Recommender] = Recommender.load) -> None:
+    def __init__(self, path: Path, load: Callable[[Path], Recommender], metrics: Metrics) -> None:
         self._path = path
         self._load = load
+        self._metrics = metrics
         self._refused = ""
         self.model = self._read(current_version(path))
+        metrics.took_up(self.model)
 
     def refresh(self) -> bool:
         """Take up a new version, if there is one and it is whole; else keep the one there is.
@@ -63,10 +74,12 @@ class LiveBundle:
         except Exception as error:
             if self._refused != (refused := f"{version} {error}"):
                 self._refused = refused
+                self._metrics.refused()
                 _log.error("bundle %s refused, %s stays: %s", version, self.model.version, error)
             return False
         _log.info("bundle %s replaces %s", version, self.model.version)
         self.model = model
+        self._metrics.took_up(model)
         return True
 
     async def watch(self, seconds: float) -> None:
@@ -76,7 +89,8 @@ class LiveBundle:
             await asyncio.to_thread(self.refresh)
 
     def _read(self, version: str) -> Model:
-        model = Model(self._load(self._path), version)
+        written = written_at(self._path, version)
+        model = Model(self._load(self._path), version, written)
         model.recommender.recommend(Query(), 1)
         return model
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Sequence
 
 from google.protobuf.any_pb2 import Any
@@ -20,6 +19,7 @@ from firstedge.graph.errors import (
     StoreUnavailable,
     UnknownId,
 )
+from firstedge.serving.logs import name_request, request_id
 from firstedge.serving.wire import BadField
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def status_of(error: Exception) -> Status:
     for kind, code in _CODES:
         if isinstance(error, kind):
             return _status(code, _text(error)[:_MOST], _details(error))
-    number = uuid.uuid4().hex[:12]
+    number = request_id() or name_request("")
     _log.error("request failed, number %s", number, exc_info=error)
     return _status(code_pb2.INTERNAL, f"internal error, number {number} in the server's log", [])
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
-from ipaddress import ip_address
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ except ImportError as error:
 from firstedge.serving.desk import Desk, one_by_one
 from firstedge.serving.guard import NAME, Guard
 from firstedge.serving.live import LiveBundle, LiveStore, Model
+from firstedge.serving.metrics import Metrics
+from firstedge.serving.options import ServiceOptions
 from firstedge.serving.query import Query
 from firstedge.serving.recommender import Recommender
 from firstedge.serving.v1 import recommender_pb2 as pb
@@ -41,77 +42,36 @@ from firstedge.serving.wire import (
 )
 
 
-@dataclass(frozen=True)
-class ServiceOptions:
-    """How to serve.
-
-    Attributes:
-        bundle: The folder of the trained model, watched for new versions.
-        store: Where users live that are asked for by id, as for `open_store`; empty: nowhere.
-        host: The address to listen on.
-        insecure: Whether it may be other than loopback, although there is no TLS and no
-            authentication.
-        port: The port, 0 for a free one.
-        threads: How many work on requests.
-        patience: Seconds that a request may wait for its turn; what would wait longer is refused.
-        watch_seconds: How often to look for a new version.
-        drain_seconds: How long requests under way may take when the service stops.
-        limits: What a request may ask for.
-
-    Raises:
-        SettingsError: If a number cannot be, or the address is open and that was not said.
-    """
-
-    bundle: Path
-    store: str = ""
-    host: str = "127.0.0.1"
-    insecure: bool = False
-    port: int = 50051
-    threads: int = 1
-    patience: float = 0.05
-    watch_seconds: float = 2.0
-    drain_seconds: float = 30.0
-    limits: Limits = field(default_factory=Limits)
-
-    def __post_init__(self) -> None:
-        if not (self.insecure or _is_loopback(self.host)):
-            raise SettingsError(
-                f"there is no TLS and no authentication, so {self.host!r} is served only if that "
-                "is said: pass --insecure (insecure=True) on a private network, or use 127.0.0.1"
-            )
-        if not 0 <= self.port < 2**16:
-            raise SettingsError(f"a port is from 0 to 65535, got {self.port}")
-        if self.threads < 1:
-            raise SettingsError(f"threads are at least 1, got {self.threads}")
-        if self.watch_seconds <= 0 or self.patience <= 0 or self.drain_seconds < 0:
-            raise SettingsError(
-                "seconds to watch and of patience are above 0, to drain not below 0, got "
-                f"{self.watch_seconds}, {self.patience} and {self.drain_seconds}"
-            )
-
-
 class Servicer(pb_grpc.RecommenderServicer):
     """Answers requests. Each takes the model once, so that none sees two.
 
     Args:
         bundle: The model of the moment.
         store: Where users live that are asked for by id, if anywhere.
-        options: Limits and threads.
+        desk: Who does the work.
+        limits: What a request may ask for.
+        metrics: What counts it.
     """
 
     def __init__(
-        self, bundle: LiveBundle, store: LiveStore | None, options: ServiceOptions
+        self,
+        bundle: LiveBundle,
+        store: LiveStore | None,
+        desk: Desk,
+        limits: Limits,
+        metrics: Metrics,
     ) -> None:
         self._bundle = bundle
         self._store = store
-        self._limits = options.limits
-        self.desk = Desk(options.threads, options.patience)
+        self._desk = desk
+        self._limits = limits
+        self._metrics = metrics
 
     async def Recommend(self, request: pb.RecommendRequest, _: Any) -> pb.RecommendResponse:  # noqa: N802
         """The k best items for a user."""
         model = self._bundle.model
         known = await self._known(request.user, model, "user")
-        return await self.desk.ask(self._recommend, (model, request, known))
+        return await self._desk.ask(self._recommend, (model, request, known))
 
     def _recommend(
         self, asked: Sequence[tuple[Model, pb.RecommendRequest, Query | None]]
@@ -121,7 +81,9 @@ class Servicer(pb_grpc.RecommenderServicer):
         for model in {id(model): model for model, _, _ in asked}.values():
             places = [at for at, (theirs, _, _) in enumerate(asked) if theirs is model]
             requests = [read_request(asked[at][1], self._limits, asked[at][2]) for at in places]
-            for at, ranking in zip(places, model.recommender.answer(requests), strict=True):
+            rankings = model.recommender.answer(requests)
+            self._metrics.ranked(rankings)
+            for at, ranking in zip(places, rankings, strict=True):
                 message = write_ranking(ranking)
                 responses[at] = pb.RecommendResponse(ranking=message, version=model.version)
         return [responses[at] for at in range(len(asked))]
@@ -138,7 +100,7 @@ class Servicer(pb_grpc.RecommenderServicer):
             scores = model.recommender.score(query, request.items, unknown)
             return pb.ScoreResponse(scores=scores.tolist(), version=model.version)
 
-        return await self.desk.ask(one_by_one, answer)
+        return await self._desk.ask(one_by_one, answer)
 
     async def SimilarItems(  # noqa: N802
         self, request: pb.SimilarItemsRequest, _: Any
@@ -151,7 +113,7 @@ class Servicer(pb_grpc.RecommenderServicer):
             ranking = model.recommender.similar_items(request.id, k, filter_)
             return pb.SimilarItemsResponse(ranking=write_ranking(ranking), version=model.version)
 
-        return await self.desk.ask(one_by_one, answer)
+        return await self._desk.ask(one_by_one, answer)
 
     async def Explain(self, request: pb.ExplainRequest, _: Any) -> pb.ExplainResponse:  # noqa: N802
         """Why an item has its score."""
@@ -164,7 +126,7 @@ class Servicer(pb_grpc.RecommenderServicer):
             explanation = model.recommender.explain(query, request.item, unknown)
             return write_explanation(explanation, model.version)
 
-        return await self.desk.ask(one_by_one, answer)
+        return await self._desk.ask(one_by_one, answer)
 
     async def EmbedUsers(  # noqa: N802
         self, requests: AsyncIterator[pb.EmbedUsersRequest], _: Any
@@ -192,7 +154,7 @@ class Servicer(pb_grpc.RecommenderServicer):
 
     def close(self) -> None:
         """Let go of threads and store."""
-        self.desk.close()
+        self._desk.close()
         if self._store is not None:
             self._store.close()
 
@@ -212,7 +174,7 @@ class Servicer(pb_grpc.RecommenderServicer):
             rows = [pb.Vector(values=row) for row in vectors.tolist()]
             return pb.EmbedUsersResponse(vectors=rows, version=model.version)
 
-        return await self.desk.ask(one_by_one, answer)
+        return await self._desk.ask(one_by_one, answer)
 
     async def _known(self, user: pb.User, model: Model, where: str) -> Query | None:
         """What the store knows of a user, None if it is not asked."""
@@ -223,21 +185,18 @@ class Servicer(pb_grpc.RecommenderServicer):
         return await self._store.read(model.recommender.bundle, user.id)
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 class Service:
     """A server, from start to stop, in a running event loop.
 
     Args:
         options: How to serve.
         load: How a recommender is made from a bundle's folder.
+
+    Attributes:
+        bundle: The model of the moment.
+        desk: Who does the work.
+        metrics: What counts it.
+        metrics_port: Where the metrics are given, None for nowhere.
 
     Raises:
         BundleError: If there is no bundle, or it is harmed.
@@ -248,13 +207,17 @@ class Service:
         options: ServiceOptions,
         load: Callable[[Path], Recommender] = Recommender.load,
     ) -> None:
-        self.bundle = LiveBundle(options.bundle, load)
+        self.metrics = Metrics(lambda: self.desk.tally.waiting)
+        self.bundle = LiveBundle(options.bundle, load, self.metrics)
+        self.desk = Desk(options.threads, options.patience)
         self._options = options
         store = LiveStore(options.store) if options.store else None
-        self._servicer = Servicer(self.bundle, store, options)
+        self._servicer = Servicer(self.bundle, store, self.desk, options.limits, self.metrics)
         self._health = health.aio.HealthServicer()
         self._tasks: list[asyncio.Task[None]] = []
         self._server: Any = None
+        self.metrics_port: int | None = None
+        self._closing = ExitStack()
 
     async def start(self) -> int:
         """Listen.
@@ -268,7 +231,8 @@ class Service:
         size = self._options.limits.message_bytes
         sizes = [("grpc.max_receive_message_length", size), ("grpc.max_send_message_length", size)]
         self._server = grpc.aio.server(
-            interceptors=[Guard()], options=[*sizes, ("grpc.so_reuseport", 0)]
+            interceptors=[*self._tracing(), Guard(self.metrics)],
+            options=[*sizes, ("grpc.so_reuseport", 0)],
         )
         pb_grpc.add_RecommenderServicer_to_server(self._servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -279,6 +243,11 @@ class Service:
             port = self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise SettingsError(f"cannot listen on {address}: {error}") from None
+        if self._options.metrics_port is not None:
+            stop, self.metrics_port = self.metrics.listen(
+                self._options.host, self._options.metrics_port
+            )
+            self._closing.callback(stop)
         await self._server.start()
         for name in ("", NAME):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -292,6 +261,16 @@ class Service:
             task.cancel()
         await self._server.stop(self._options.drain_seconds)
         await asyncio.to_thread(self._servicer.close)
+        await asyncio.to_thread(self._closing.close)
+
+    def _tracing(self) -> list[Any]:
+        if not self._options.tracing:
+            return []
+        from firstedge.serving.tracing import trace_requests
+
+        interceptor, stop = trace_requests()
+        self._closing.callback(stop)
+        return [interceptor]
 
 
 async def serve(service: Service, ready: Callable[[int], None]) -> None:

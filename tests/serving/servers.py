@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 
-from firstedge.serving.service import Service, ServiceOptions
+from firstedge.serving.options import ServiceOptions
+from firstedge.serving.service import Service
 
 
 @contextmanager
@@ -29,3 +31,10 @@ def running(options: ServiceOptions) -> Iterator[tuple[str, Service]]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def wait_for(test: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not test():
+        assert time.monotonic() < end
+        time.sleep(0.02)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -33,15 +34,16 @@ from firstedge.models.bundle_file import TENSORS, current_version, save_bundle
 from firstedge.serving.client import Client, ClientOptions
 from firstedge.serving.filter import Condition, Filter, Range
 from firstedge.serving.guard import NAME
+from firstedge.serving.options import ServiceOptions
 from firstedge.serving.query import Event, Query, joined
 from firstedge.serving.ranking import Ranking
 from firstedge.serving.recommender import Recommender
-from firstedge.serving.service import Service, ServiceOptions
+from firstedge.serving.service import Service
 from firstedge.serving.store_users import read_query
 from firstedge.serving.v1 import recommender_pb2 as pb
 from firstedge.serving.v1 import recommender_pb2_grpc as pb_grpc
 from tests.models.bundles import random_bundle
-from tests.serving.servers import running
+from tests.serving.servers import running, wait_for
 from tests.serving.stores import NUM_USERS, write_store
 
 BUNDLE = random_bundle()
@@ -298,13 +300,6 @@ def test_an_open_address_must_be_said(host: str, tmp_path: Path) -> None:
     assert ServiceOptions(tmp_path, host="[::1]").host == "[::1]"
 
 
-def wait_for(test: Any, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not test():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def test_a_new_bundle_is_taken_up_between_two_requests(tmp_path: Path) -> None:
     first = save_bundle(BUNDLE, tmp_path)
     other = random_bundle(seed=7)
@@ -445,7 +440,7 @@ def test_the_command_serves_and_drains(tmp_path: Path) -> None:
     )
     try:
         assert server.stdout is not None
-        port = int(server.stdout.readline().rpartition(":")[2].strip(" }\n"))
+        port = json.loads(server.stdout.readline())["port"]
         with Client(f"127.0.0.1:{port}") as client:
             assert client.recommend(k=3).ids == LIBRARY.recommend(Query(), 3).ids
             server.send_signal(signal.SIGTERM)
