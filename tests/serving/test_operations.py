@@ -128,15 +128,20 @@ def test_what_would_wait_too_long_is_refused_and_may_come_again(
         stub: Any = pb_grpc.RecommenderStub(channel)
         find = service.bundle.model.recommender.answer
 
+        begun: list[int] = []
+
         def slow(requests: Any) -> Any:
-            time.sleep(0.1 * len(requests))
+            begun.append(len(requests))
+            time.sleep(0.5 * len(requests))
             return find(requests)
 
         monkeypatch.setattr(service.bundle.model.recommender, "answer", slow)
         stub.Recommend(pb.RecommendRequest())  # now its pace is known
-        with ThreadPoolExecutor(3) as pool:
-            first = [pool.submit(stub.Recommend, pb.RecommendRequest()) for _ in range(2)]
-            wait_for(lambda: service.desk.tally.waiting == 1)  # the other is worked on
+        with ThreadPoolExecutor(2) as pool:
+            first = [pool.submit(stub.Recommend, pb.RecommendRequest())]
+            wait_for(lambda: len(begun) == 2)
+            first.append(pool.submit(stub.Recommend, pb.RecommendRequest()))
+            wait_for(lambda: service.desk.tally.waiting == 1)
             error = refused(lambda: stub.Recommend(pb.RecommendRequest()))
             with Client(address, quick) as client, pytest.raises(Overloaded, match="try again"):
                 client.recommend()
