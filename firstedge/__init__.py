@@ -52,18 +52,23 @@ if TYPE_CHECKING:
     from firstedge.models.bundle_file import load_bundle, save_bundle
     from firstedge.models.train import TrainOptions, train
     from firstedge.models.update import update_bundle
+    from firstedge.serving.async_client import AsyncClient
+    from firstedge.serving.calls import Item, Recorded, RecordedEvent, Upserted
     from firstedge.serving.client import Client, ClientOptions
     from firstedge.serving.filter import Filter, Range
     from firstedge.serving.query import Event, Query
     from firstedge.serving.ranking import Ranking, Unused
     from firstedge.serving.reasons import Explanation, Reason
     from firstedge.serving.recommender import Recommender
+    from firstedge.serving.security import ClientTls
 
 __all__ = [
+    "AsyncClient",
     "Bundle",
     "BundleError",
     "Client",
     "ClientOptions",
+    "ClientTls",
     "DataError",
     "Event",
     "Explanation",
@@ -73,6 +78,7 @@ __all__ = [
     "GraphStore",
     "ImportOptions",
     "ImportReport",
+    "Item",
     "LeakageError",
     "MappingError",
     "MissingDependency",
@@ -83,6 +89,8 @@ __all__ = [
     "Ranking",
     "Reason",
     "Recommender",
+    "Recorded",
+    "RecordedEvent",
     "Schema",
     "SchemaError",
     "ServiceError",
@@ -98,6 +106,7 @@ __all__ = [
     "TransformerEncoder",
     "UnknownId",
     "Unused",
+    "Upserted",
     "__version__",
     "categorize",
     "import_categories",
@@ -158,12 +167,15 @@ _HOMES = {
     "models.bundle_file": ("load_bundle", "save_bundle"),
     "models.train": ("TrainOptions", "train"),
     "models.update": ("update_bundle",),
+    "serving.async_client": ("AsyncClient",),
+    "serving.calls": ("Item", "Recorded", "RecordedEvent", "Upserted"),
     "serving.client": ("Client", "ClientOptions"),
     "serving.filter": ("Filter", "Range"),
     "serving.query": ("Event", "Query"),
     "serving.ranking": ("Ranking", "Unused"),
     "serving.reasons": ("Explanation", "Reason"),
     "serving.recommender": ("Recommender",),
+    "serving.security": ("ClientTls",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

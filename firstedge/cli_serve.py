@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from firstedge.console import say
+from firstedge.graph.errors import SettingsError
 from firstedge.models.bundle_file import encoder_folder, load_bundle
 from firstedge.settings import (
     BUNDLE,
@@ -26,6 +27,7 @@ from firstedge.settings import (
 
 if TYPE_CHECKING:
     from firstedge.serving.recommender import Recommender
+    from firstedge.serving.security import ServerTls
 
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -46,6 +48,32 @@ def serve(
             help="Serve other addresses than loopback, unprotected.",
         ),
     ] = False,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(envvar="FIRSTEDGE_TLS_CERT", help="The server's certificate, PEM."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(envvar="FIRSTEDGE_TLS_KEY", help="Its private key, PEM.")
+    ] = None,
+    client_ca: Annotated[
+        Path | None,
+        typer.Option(envvar="FIRSTEDGE_CLIENT_CA", help="Who signs clients' certificates, PEM."),
+    ] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(envvar="FIRSTEDGE_TOKENS", help="A TOML file of bearer tokens and scopes."),
+    ] = None,
+    user_seconds: Annotated[
+        float,
+        typer.Option(
+            envvar="FIRSTEDGE_USER_SECONDS",
+            help="How long what was read of a user in Neo4j may be answered from.",
+        ),
+    ] = 2.0,
+    item_seconds: Annotated[
+        float,
+        typer.Option(envvar="FIRSTEDGE_ITEM_SECONDS", help="How often to read the items in Neo4j."),
+    ] = 30.0,
     threads: Annotated[
         int, typer.Option(envvar="FIRSTEDGE_THREADS", help="How many work on requests.")
     ] = 1,
@@ -88,8 +116,9 @@ def serve(
 ) -> None:
     """Answer over gRPC until SIGTERM, taking up new versions of the bundle.
 
-    Without --store, requests carry their events. There is no TLS and no authentication: an
-    address other than loopback needs --insecure and a private network.
+    Without --store, requests carry their events. With an embedded store, this process is the one
+    that writes it. An address other than loopback needs TLS, and tokens or client certificates,
+    or --insecure and a private network. SIGHUP: look for a new bundle and new tokens at once.
 
     Example: firstedge serve --bundle demo/bundle --store demo/shop.lbug --metrics-port 9464
     """
@@ -108,6 +137,10 @@ def serve(
         patience,
         metrics_port=metrics_port,
         tracing=tracing,
+        item_seconds=item_seconds,
+        user_seconds=user_seconds,
+        tls=_tls(tls_cert, tls_key, client_ca),
+        tokens=tokens,
     )
     log_to_stderr(log_format, log_level)
     service = Service(options, lambda path: _load(path, encoder, cache, device))
@@ -122,11 +155,21 @@ def serve(
     asyncio.run(run(service, ready))
 
 
+def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> ServerTls | None:
+    if certificate is None and key is None and client_ca is None:
+        return None
+    if certificate is None or key is None:
+        raise SettingsError("TLS needs both --tls-cert and --tls-key")
+    from firstedge.serving.security import ServerTls
+
+    return ServerTls(certificate, key, client_ca)
+
+
 def _load(path: Path, encoder: str, cache: Path, device: str) -> Recommender:
     from firstedge.serving.recommender import Recommender
 
     trained = load_bundle(path)
-    if encoder == "none" or not trained.user_text.any():
+    if encoder == "none" or not trained.encoder:
         return Recommender(trained)
     from firstedge.encoders import open_encoder
 

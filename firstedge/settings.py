@@ -35,6 +35,12 @@ SETTINGS: dict[str, type] = {
     "log_format": str,
     "log_level": str,
     "tracing": bool,
+    "tls_cert": str,
+    "tls_key": str,
+    "client_ca": str,
+    "tokens": str,
+    "user_seconds": float,
+    "item_seconds": float,
 }
 _NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 

@@ -77,9 +77,8 @@ class StoreIndex:
         self.keys: HashIndex | None = None
 
     def forget(self, table: str) -> None:
-        """Rows were copied into a table, or a table was dropped."""
+        """Nodes were copied into a table, or it was dropped."""
         self.nodes.pop(table, None)
-        self.keys = None
 
     def clear(self) -> None:
         """Forget everything: a transaction was rolled back."""

@@ -25,6 +25,7 @@ def append(session: Session, edges: pa.Table) -> None:
     table = f"{PENDING}{1 + max(map(_number, _made(session)), default=_folded(session))}"
     session.create(table, "create_pending", {"pending": table})
     session.copy(table, edges)
+    session.index.keys = None
 
 
 def _number(pending: str) -> int:

@@ -17,15 +17,11 @@ from firstedge.models.edges import Edges
 from firstedge.models.evidence import Evidence
 from firstedge.models.item_encoder import ItemGraph
 from firstedge.models.net import Net
+from firstedge.models.newcomers import category_means
 from firstedge.models.text_axes import along
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-
-# Events of doubt when a category's mean stands in for a newcomer's own figure.
-_DOUBT = 5.0
-# Items with at most this many users are rare: what a newcomer looks like.
-_RARE = 3
 
 
 @dataclass(frozen=True)
@@ -180,17 +176,10 @@ def newcomer_values(values: Floats, data: TrainingData) -> Floats:
         values: float32[n], popularity or bias.
         data: Users that count, and the items' categories.
     """
-    primary, num_categories = data.primary, data.num_categories
+    primary, m = data.primary, data.num_categories
     counts = np.asarray(data.x.sum(0))
-    new = counts == 0
-    rare = ~new & (counts <= max(_RARE, counts[~new].min(initial=_RARE)))
-    usual = float(values[rare].mean()) if rare.any() else float(values[~new].mean())
-    column = np.where(primary >= 0, primary, num_categories)
-    totals = np.bincount(column[~new], values[~new], num_categories + 1)
-    members = np.bincount(column[~new], minlength=num_categories + 1)
-    totals[num_categories], members[num_categories] = 0, 0
-    means = (totals + _DOUBT * usual) / (members + _DOUBT)
-    return np.where(new, means[column], values).astype(np.float32)
+    means = category_means(values, counts, primary, m)
+    return np.where(counts == 0, means[np.where(primary >= 0, primary, m)], values)
 
 
 def item_table(snapshot: Snapshot, data: TrainingData) -> ItemTable:

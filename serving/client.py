@@ -1,11 +1,11 @@
-"""A client of the service that takes and gives the library's own values."""
+"""Clients of the service that take and give the library's own values."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from firstedge.graph.errors import (
+    DataError,
     FirstedgeError,
     MissingDependency,
     Overloaded,
     QueryError,
     ServiceError,
     SettingsError,
+    StoreError,
     StoreLocked,
     StoreUnavailable,
     UnknownId,
@@ -26,29 +28,37 @@ from firstedge.graph.errors import (
 
 try:
     import grpc
-    from google.protobuf.json_format import MessageToDict
     from google.rpc import error_details_pb2
     from grpc_status import rpc_status
 except ImportError as error:
     raise MissingDependency(error.name or "grpcio", "the client", "serve") from None
 
 from firstedge.graph.vocabulary import Unknown
+from firstedge.serving import calls
+from firstedge.serving.calls import Call, Item, Recorded, RecordedEvent, Upserted, user_of
 from firstedge.serving.filter import EVERYTHING, Filter
 from firstedge.serving.query import Query
 from firstedge.serving.ranking import Ranking
 from firstedge.serving.reasons import Explanation
+from firstedge.serving.security import ClientTls, host_of, is_loopback
 from firstedge.serving.v1 import recommender_pb2 as pb
 from firstedge.serving.v1 import recommender_pb2_grpc as pb_grpc
-from firstedge.serving.wire import read_explanation, read_ranking, write_filter, write_query
 
 T = TypeVar("T")
 
 NOBODY = Query()
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
-_BATCH = 256  # users of a message
 _ERRORS = {
     kind.__name__: kind
-    for kind in (QueryError, UnknownId, StoreUnavailable, StoreLocked, Overloaded)
+    for kind in (
+        QueryError,
+        UnknownId,
+        DataError,
+        StoreError,
+        StoreUnavailable,
+        StoreLocked,
+        Overloaded,
+    )
 }
 
 
@@ -61,7 +71,10 @@ class ClientOptions:
         attempts: How often a call is tried while the service is unavailable, 1 to 5.
         first_wait: Seconds before the second attempt; each further wait is twice as long, and all
             are drawn at random up to that.
-        message_bytes: The largest answer that is taken.
+        message_bytes: The largest answer that is taken, and the most that is kept to be sent again.
+        token: Shown to a server that asks for one.
+        tls: What to trust and to show; None: the wire is not encrypted.
+        insecure: Whether the token may leave this machine on a wire that is not encrypted.
 
     Raises:
         SettingsError: If a number cannot be.
@@ -71,6 +84,9 @@ class ClientOptions:
     attempts: int = 4
     first_wait: float = 0.1
     message_bytes: int = 16 * 2**20
+    token: str = field(default="", repr=False)
+    tls: ClientTls | None = None
+    insecure: bool = False
 
     def __post_init__(self) -> None:
         if not (self.timeout > 0 and self.first_wait > 0 and 1 <= self.attempts <= 5):
@@ -85,12 +101,21 @@ class Client:
 
     Args:
         target: ``"host:port"``.
-        options: Deadlines and retries.
+        options: Deadlines, retries and security.
+
+    Raises:
+        SettingsError: If a file of `ClientTls` cannot be read, or the token would leave this
+            machine unencrypted.
     """
 
     def __init__(self, target: str, options: ClientOptions | None = None) -> None:
         self._options = options or ClientOptions()
-        self._channel = grpc.insecure_channel(target, _channel_options(self._options))
+        arguments = channel_options(self._options)
+        credentials = channel_credentials(target, self._options)
+        if credentials is None:
+            self._channel = grpc.insecure_channel(target, arguments)
+        else:
+            self._channel = grpc.secure_channel(target, credentials, arguments)
         self._stub: Any = pb_grpc.RecommenderStub(self._channel)
         self.target = target
 
@@ -139,15 +164,7 @@ class Client:
             StoreLocked: If ``user`` is given and the store is being written.
             ServiceError: If the server does not answer.
         """
-        request = _made(
-            lambda: pb.RecommendRequest(
-                user=_user(query, unknown, user),
-                k=k,
-                filter=write_filter(filter),
-                reasons=reasons,
-            )
-        )
-        return read_ranking(self._call(self._stub.Recommend, request).ranking)
+        return self._run(calls.recommend(user_of(query, unknown, user), k, filter, reasons))
 
     def score(
         self, query: Query, items: Sequence[str], unknown: Unknown = "skip", user: str = ""
@@ -157,10 +174,7 @@ class Client:
         Raises:
             FirstedgeError: As for `recommend`.
         """
-        request = _made(
-            lambda: pb.ScoreRequest(user=_user(query, unknown, user), items=list(items))
-        )
-        return np.array(self._call(self._stub.Score, request).scores, np.float32)
+        return self._run(calls.score(user_of(query, unknown, user), items))
 
     def similar_items(
         self,
@@ -173,8 +187,7 @@ class Client:
         Raises:
             FirstedgeError: As for `recommend`.
         """
-        request = _made(lambda: pb.SimilarItemsRequest(id=id, k=k, filter=write_filter(filter)))
-        return read_ranking(self._call(self._stub.SimilarItems, request).ranking)
+        return self._run(calls.similar_items(id, k, filter))
 
     def explain(
         self, query: Query, item: str, unknown: Unknown = "skip", user: str = ""
@@ -184,8 +197,7 @@ class Client:
         Raises:
             FirstedgeError: As for `recommend`.
         """
-        request = _made(lambda: pb.ExplainRequest(user=_user(query, unknown, user), item=item))
-        return read_explanation(self._call(self._stub.Explain, request))
+        return self._run(calls.explain(user_of(query, unknown, user), item))
 
     def embed_users(
         self, queries: Sequence[Query], unknown: Unknown = "skip"
@@ -195,34 +207,48 @@ class Client:
         Raises:
             FirstedgeError: As for `recommend`.
         """
-        batches = [queries[at : at + _BATCH] for at in range(0, len(queries), _BATCH)] or [[]]
-        requests = [
-            pb.EmbedUsersRequest(users=[_user(query, unknown, "") for query in batch])
-            for batch in batches
-        ]
-        with _library_errors():
-            answers = list(self._stub.EmbedUsers(iter(requests), timeout=self._options.timeout))
-        rows = [vector.values for answer in answers for vector in answer.vectors]
-        dim = len(rows[0]) if rows else self.info()["dim"]
-        return np.array(rows, np.float32).reshape(len(rows), dim)
+        vectors = self._run(calls.embed_users(queries, unknown))
+        return np.empty((0, self.info()["dim"]), np.float32) if vectors is None else vectors
+
+    def record_events(self, events: Sequence[RecordedEvent]) -> Recorded:
+        """Keep events; when this returns, the store has them durably and rankings know them.
+
+        Idempotent by key: after an error, send the same again.
+
+        Raises:
+            QueryError: If an event cannot be.
+            StoreUnavailable: If the server's store is away.
+            ServiceError: If the server does not answer.
+        """
+        return self._run(calls.record_events(events))
+
+    def upsert_items(self, items: Sequence[Item]) -> Upserted:
+        """Add items to the store, or change them; rankings know when this returns.
+
+        Raises:
+            QueryError: If an item cannot be.
+            DataError: If a property is of another type than the store has.
+            StoreUnavailable: If the server's store is away.
+            ServiceError: If the server does not answer.
+        """
+        return self._run(calls.upsert_items(items))
 
     def info(self) -> dict[str, Any]:
         """What the server's model is made of: version, counts, and what training wrote down."""
-        answer = self._call(self._stub.Info, pb.InfoRequest())
-        values = {
-            name: getattr(answer, name)
-            for name in ("version", "firstedge", "num_items", "num_categories", "dim")
-        }
-        about = MessageToDict(answer.about)
-        return {**values, "kinds": list(answer.kinds), "about": about}
+        return self._run(calls.info())
 
-    def _call(self, method: Callable[..., T], request: Any) -> T:
-        with _library_errors():
-            return method(request, timeout=self._options.timeout)
+    def _run(self, call: Call[T]) -> T:
+        method = getattr(self._stub, call.method)
+        streams = isinstance(call.request, list)
+        request = iter(call.request) if streams else call.request
+        metadata = call_metadata(self._options)
+        with library_errors():
+            answer = method(request, timeout=self._options.timeout, metadata=metadata)
+            return call.read(list(answer) if call.method == "EmbedUsers" else answer)
 
 
 @contextmanager
-def _library_errors() -> Iterator[None]:
+def library_errors() -> Iterator[None]:
     """What the wire says went wrong, as the error that the library would have raised."""
     try:
         yield
@@ -240,19 +266,29 @@ def _error_of(error: Any) -> FirstedgeError:
     return ServiceError(f"{code}: {text}")
 
 
-def _made(make: Callable[[], T]) -> T:
-    """A message; what does not fit its fields does not leave the house."""
-    try:
-        return make()
-    except (TypeError, ValueError) as error:
-        raise QueryError(f"this cannot be sent: {error}") from None
+def call_metadata(options: ClientOptions) -> tuple[tuple[str, str], ...]:
+    """What goes along with every call."""
+    return (("authorization", f"Bearer {options.token}"),) if options.token else ()
 
 
-def _user(query: Query, unknown: Unknown, id_: str) -> pb.User:
-    return pb.User(id=id_, query=write_query(query), refuse_unknown=unknown == "error")
+def channel_credentials(target: str, options: ClientOptions) -> Any:
+    """What encrypts the channel, None for nothing.
+
+    Raises:
+        SettingsError: If a file cannot be read, or the token would leave this machine unencrypted.
+    """
+    if options.tls is not None:
+        return options.tls.credentials()
+    if options.token and not options.insecure and not is_loopback(host_of(target)):
+        raise SettingsError(
+            f"the token would go to {target} unencrypted: give tls=ClientTls(), or say so with "
+            "insecure=True where something else encrypts the wire"
+        )
+    return None
 
 
-def _channel_options(options: ClientOptions) -> list[tuple[str, Any]]:
+def channel_options(options: ClientOptions) -> list[tuple[str, Any]]:
+    """Sizes and retries as grpc takes them."""
     policy = {
         "maxAttempts": options.attempts,
         "initialBackoff": f"{options.first_wait}s",
@@ -266,4 +302,5 @@ def _channel_options(options: ClientOptions) -> list[tuple[str, Any]]:
     return [
         ("grpc.service_config", json.dumps({"methodConfig": [methods]})),
         ("grpc.max_receive_message_length", options.message_bytes),
+        ("grpc.per_rpc_retry_buffer_size", options.message_bytes),
     ]

@@ -50,7 +50,13 @@ class Guard(grpc.aio.ServerInterceptor):
             return handler
         name = method.rpartition("/")[2]
         read = _forgiving(handler.request_deserializer)
-        if handler.stream_stream:
+        if handler.stream_unary:
+            guarded = grpc.stream_unary_rpc_method_handler(
+                self._guarded(name, handler.stream_unary, _checked_stream),
+                read,
+                handler.response_serializer,
+            )
+        elif handler.stream_stream:
             guarded = grpc.stream_stream_rpc_method_handler(
                 self._guarded_stream(name, handler.stream_stream), read, handler.response_serializer
             )
@@ -62,12 +68,17 @@ class Guard(grpc.aio.ServerInterceptor):
         return guarded
 
     def _guarded(
-        self, name: str, answer: Callable[[Any, Any], Awaitable[Any]]
+        self,
+        name: str,
+        answer: Callable[[Any, Any], Awaitable[Any]],
+        check: Callable[[Any], Any] | None = None,
     ) -> Callable[[Any, Any], Awaitable[Any]]:
+        check = check or _checked
+
         async def guarded(request: Any, context: Any) -> Any:
             with _Watch(name, context, self._metrics) as watch:
                 try:
-                    return await answer(_checked(request), context)
+                    return await answer(check(request), context)
                 except Exception as error:
                     await watch.refuse(error)
 
@@ -79,7 +90,7 @@ class Guard(grpc.aio.ServerInterceptor):
         async def guarded(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
             with _Watch(name, context, self._metrics) as watch:
                 try:
-                    async for response in answer((_checked(r) async for r in requests), context):
+                    async for response in answer(_checked_stream(requests), context):
                         yield response
                 except Exception as error:
                     await watch.refuse(error)
@@ -123,6 +134,11 @@ def _forgiving(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return _Malformed()
 
     return read_or_mark
+
+
+async def _checked_stream(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _checked(request)
 
 
 def _checked(request: Any) -> Any:

@@ -1,39 +1,60 @@
-"""What changes under a running server: the bundle on disk, and the users in the store."""
+"""The model under a running server: it follows the bundle's folder and the items of the store."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from firstedge.graph.errors import StoreError, UnknownId
-from firstedge.graph.store import GraphStore, open_store
-from firstedge.models.bundle import Bundle
+from firstedge.graph.errors import StoreError
 from firstedge.models.bundle_file import current_version, written_at
+from firstedge.serving.catalogue import Catalogue, StoredItems, follow, read_items
+from firstedge.serving.live_store import LiveStore
 from firstedge.serving.metrics import Metrics
 from firstedge.serving.query import Query
 from firstedge.serving.recommender import Recommender
-from firstedge.serving.store_users import read_query
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Model:
-    """A recommender, the version of the bundle that it was made from, and when that was written.
+    """What a request is answered by.
 
     Attributes:
-        recommender: What answers.
-        version: The bundle's version.
-        written: Seconds since 1970.
+        recommender: Over all items of the catalogue.
+        version: Of the bundle that it was made from.
+        written: When that was written, seconds since 1970.
+        trained: The recommender of that bundle, before any item of the store.
+        catalogue: Which items there are.
+        digest: Of the store's items when all of them were last read; empty if they were not.
     """
 
     recommender: Recommender
     version: str
     written: float
+    trained: Recommender
+    catalogue: Catalogue
+    digest: str = ""
+
+    @classmethod
+    def of(cls, recommender: Recommender, version: str, written: float) -> Model:
+        """The model of a bundle as it was trained."""
+        bundle = recommender.bundle
+        return cls(recommender, version, written, recommender, Catalogue(bundle, len(bundle.items)))
+
+    def following(self, stored: StoredItems) -> Model:
+        """The same over what the store says of items, checked by one question."""
+        digest = stored.digest if stored.whole else ""
+        if digest and digest == self.digest:
+            return self
+        encoder = self.trained.encoder
+        catalogue = follow(self.trained.bundle, self.catalogue, stored, encoder)
+        recommender = self.trained.of(catalogue.bundle)
+        recommender.recommend(Query(), 1)
+        return replace(self, recommender=recommender, catalogue=catalogue, digest=digest)
 
 
 class LiveBundle:
@@ -43,33 +64,56 @@ class LiveBundle:
         path: The bundle's folder.
         load: How a recommender is made from it.
         metrics: What counts versions taken up and refused.
+        store: Whose items the model follows, if any.
+
+    Attributes:
+        model: Of the moment.
+        tried: Set when the items were read for the first time, or could not be.
 
     Raises:
         BundleError: If there is no bundle, or it is harmed.
     """
 
-    def __init__(self, path: Path, load: Callable[[Path], Recommender], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        path: Path,
+        load: Callable[[Path], Recommender],
+        metrics: Metrics,
+        store: LiveStore | None = None,
+    ) -> None:
         self._path = path
         self._load = load
         self._metrics = metrics
+        self._store = store
         self._refused = ""
+        self._changing = asyncio.Lock()
+        self.tried = asyncio.Event()
         self.model = self._read(current_version(path))
         metrics.took_up(self.model)
 
-    def refresh(self) -> bool:
+    async def refresh(self) -> bool:
         """Take up a new version, if there is one and it is whole; else keep the one there is.
+
+        With a store, a new version waits until its items can be read: it may not know the latest.
 
         Returns:
             Whether the model is now another.
         """
         version = ""
         try:
-            version = current_version(self._path)
-            if version == self.model.version:
-                return False
-            model = self._read(version)
-            if current_version(self._path) != version:  # replaced meanwhile: the next turn's affair
-                return False
+            async with self._changing:
+                version = await asyncio.to_thread(current_version, self._path)
+                if version == self.model.version:
+                    return False
+                model = await asyncio.to_thread(self._read, version)
+                if self._store is not None:
+                    model = await self._following(model, None)
+                if current_version(self._path) != version:  # replaced: the next turn's affair
+                    return False
+                _log.info("bundle %s replaces %s", version, self.model.version)
+                self.model = model
+                self._metrics.took_up(model)
+                return True
         # A harmed bundle may fail in any way; none of them may take the old one down.
         except Exception as error:
             if self._refused != (refused := f"{version} {error}"):
@@ -77,71 +121,59 @@ class LiveBundle:
                 self._metrics.refused()
                 _log.error("bundle %s refused, %s stays: %s", version, self.model.version, error)
             return False
-        _log.info("bundle %s replaces %s", version, self.model.version)
-        self.model = model
-        self._metrics.took_up(model)
-        return True
 
-    async def watch(self, seconds: float) -> None:
-        """Refresh for ever, the loading aside in a thread."""
-        while True:
-            await asyncio.sleep(seconds)
-            await asyncio.to_thread(self.refresh)
+    async def refresh_items(self, ids: Sequence[str] | None = None) -> Model:
+        """Follow the store in these items, in all of them if None.
 
-    def _read(self, version: str) -> Model:
-        written = written_at(self._path, version)
-        model = Model(self._load(self._path), version, written)
-        model.recommender.recommend(Query(), 1)
-        return model
-
-
-class LiveStore:
-    """Users of a store that may go away and come back.
-
-    An embedded file is opened for each user and let go of, so that others may write it in between;
-    a connection to a server is kept until it fails.
-
-    Args:
-        url: As for `open_store`.
-    """
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._kept: GraphStore | None = None
-        self._thread = ThreadPoolExecutor(1, "store")  # a store is one thread's affair
-
-    async def read(self, bundle: Bundle, user: str) -> Query:
-        """What the store knows of one user.
+        Returns:
+            The model that does.
 
         Raises:
-            UnknownId: If there is no such user.
-            StoreError: If the store cannot be read now.
+            StoreError: If the store is away.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._read, bundle, user)
+        async with self._changing:
+            before = self.model
+            self.model = await self._following(before, ids)
+            if ids is None and self.model is not before:
+                catalogue = self.model.catalogue
+                _log.info(
+                    "items: %d trained, %d new, %d that cannot be ranked yet",
+                    catalogue.num_trained,
+                    catalogue.num_new,
+                    len(catalogue.unranked),
+                )
+            return self.model
 
-    def close(self) -> None:
-        """Let go of the store."""
-        self._thread.submit(self._drop).result()
-        self._thread.shutdown()
+    async def watch_items(self, seconds: float, again: float) -> None:
+        """Follow the store for ever; of an embedded one, which is ours, until it has been read.
 
-    def _read(self, bundle: Bundle, user: str) -> Query:
-        if self._kept is not None and self._kept.schema != bundle.schema:
-            self._drop()
-        if self._kept is None:
-            self._kept = open_store(self._url, bundle.schema, read_only=True)
-        try:
-            return read_query(self._kept, bundle, user)
-        except UnknownId:  # without the store's place: the text goes to whoever asked
-            raise UnknownId(f"user id {user!r} is not in the store") from None
-        except StoreError:
-            self._drop()
-            raise
-        finally:
-            if "://" not in self._url:
-                self._drop()
+        Args:
+            seconds: Between two readings.
+            again: Before the next try when the store is away.
+        """
+        said = ""
+        if self._store is None:
+            self.tried.set()
+        while self._store is not None:
+            try:
+                await self.refresh_items()
+                wait, said = seconds, ""
+            except Exception as error:
+                if said != str(error):
+                    _log.warning("items are as they were: %s", error)
+                wait, said = (again if isinstance(error, StoreError) else seconds), str(error)
+            self.tried.set()
+            if self._store.embedded and not said:
+                return
+            await asyncio.sleep(wait)
 
-    def _drop(self) -> None:
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+    async def _following(self, model: Model, ids: Sequence[str] | None) -> Model:
+        assert self._store is not None  # noqa: S101 - for the type checker
+        schema = model.trained.bundle.schema
+        stored = await self._store.run(schema, lambda store: read_items(store, ids))
+        return await asyncio.to_thread(model.following, stored)
+
+    def _read(self, version: str) -> Model:
+        model = Model.of(self._load(self._path), version, written_at(self._path, version))
+        model.recommender.recommend(Query(), 1)
+        return model

@@ -65,6 +65,15 @@ class Recommender:
         """
         return cls(load_bundle(path), encoder)
 
+    def of(self, bundle: Bundle) -> Self:
+        """A recommender like this one, encoder and all, for another bundle."""
+        return type(self)(bundle, self._encoder)
+
+    @property
+    def encoder(self) -> TextEncoder | None:
+        """The text encoder."""
+        return self._encoder
+
     def __repr__(self) -> str:
         return f"Recommender({self.bundle!r})"
 

@@ -11,6 +11,7 @@ from google.rpc import code_pb2, error_details_pb2
 from google.rpc.status_pb2 import Status
 
 from firstedge.graph.errors import (
+    DataError,
     FirstedgeError,
     Overloaded,
     QueryError,
@@ -32,6 +33,7 @@ _MOST = 200  # characters of a text: trailers take 8 KiB in all, and a text may 
 _CODES: tuple[tuple[type[FirstedgeError], int], ...] = (
     (UnknownId, code_pb2.NOT_FOUND),
     (QueryError, code_pb2.INVALID_ARGUMENT),
+    (DataError, code_pb2.INVALID_ARGUMENT),
     (StoreUnavailable, code_pb2.UNAVAILABLE),
     (StoreLocked, code_pb2.UNAVAILABLE),
     (StoreError, code_pb2.FAILED_PRECONDITION),
@@ -54,7 +56,7 @@ def _text(error: FirstedgeError) -> str:
     if not isinstance(error, StoreError):
         return str(error)
     _log.warning("store: %s", error)
-    return "the store cannot be read now: ask without a user id, or try again"
+    return "the store does not answer now: try again, or ask without a user id"
 
 
 def _status(code: int, text: str, details: Sequence[Message]) -> Status:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,17 @@ except ImportError as error:
     raise MissingDependency(error.name or "grpcio", "the service", "serve") from None
 
 from firstedge.serving.desk import Desk, one_by_one
+from firstedge.serving.gate import Gate
 from firstedge.serving.guard import NAME, Guard
-from firstedge.serving.live import LiveBundle, LiveStore, Model
+from firstedge.serving.live import LiveBundle, Model
+from firstedge.serving.live_store import RETRY_SECONDS, LiveStore, StoreOptions
 from firstedge.serving.metrics import Metrics
 from firstedge.serving.options import ServiceOptions
 from firstedge.serving.query import Query
 from firstedge.serving.recommender import Recommender
+from firstedge.serving.recording import Recorder
+from firstedge.serving.security import Tokens
+from firstedge.serving.upserting import upsert_items
 from firstedge.serving.v1 import recommender_pb2 as pb
 from firstedge.serving.v1 import recommender_pb2_grpc as pb_grpc
 from firstedge.serving.wire import (
@@ -40,6 +45,9 @@ from firstedge.serving.wire import (
     write_explanation,
     write_ranking,
 )
+
+_NO_STORE = "this server has no store to keep anything in: start it with one"
+_FIRST_ITEMS_SECONDS = 1.0  # how long the start waits for the items of the store
 
 
 class Servicer(pb_grpc.RecommenderServicer):
@@ -66,6 +74,7 @@ class Servicer(pb_grpc.RecommenderServicer):
         self._desk = desk
         self._limits = limits
         self._metrics = metrics
+        self._recorder = None if store is None else Recorder(store, limits)
 
     async def Recommend(self, request: pb.RecommendRequest, _: Any) -> pb.RecommendResponse:  # noqa: N802
         """The k best items for a user."""
@@ -136,6 +145,22 @@ class Servicer(pb_grpc.RecommenderServicer):
         async for request in requests:
             yield await self._embed(request, model)
 
+    async def RecordEvents(  # noqa: N802
+        self, requests: AsyncIterator[pb.RecordEventsRequest], _: Any
+    ) -> pb.RecordEventsResponse:
+        """Keep events, and say so when the store has them."""
+        if self._recorder is None:
+            raise BadField("request", _NO_STORE)
+        return await self._recorder.record(requests, self._bundle.model.trained.bundle.schema)
+
+    async def UpsertItems(  # noqa: N802
+        self, request: pb.UpsertItemsRequest, _: Any
+    ) -> pb.UpsertItemsResponse:
+        """Add and change items."""
+        if self._store is None:
+            raise BadField("request", _NO_STORE)
+        return await upsert_items(request, self._bundle, self._store, self._limits)
+
     async def Info(self, request: pb.InfoRequest, _: Any) -> pb.InfoResponse:  # noqa: N802
         """What the model is made of."""
         model = self._bundle.model
@@ -148,6 +173,8 @@ class Servicer(pb_grpc.RecommenderServicer):
             num_profile_values=len(bundle.profile_values),
             dim=bundle.dim,
             kinds=list(bundle.schema.kind),
+            num_new_items=model.catalogue.num_new,
+            num_unranked_items=len(model.catalogue.unranked),
         )
         write_about(bundle.about, info)
         return info
@@ -182,7 +209,7 @@ class Servicer(pb_grpc.RecommenderServicer):
             return None
         if self._store is None:
             raise BadField(f"{where}.id", "this server has no store: send the user's events")
-        return await self._store.read(model.recommender.bundle, user.id)
+        return await self._store.user(model.recommender.bundle, user.id)
 
 
 class Service:
@@ -197,6 +224,7 @@ class Service:
         desk: Who does the work.
         metrics: What counts it.
         metrics_port: Where the metrics are given, None for nowhere.
+        tokens: Who may do what, None if nobody is asked.
 
     Raises:
         BundleError: If there is no bundle, or it is harmed.
@@ -208,10 +236,13 @@ class Service:
         load: Callable[[Path], Recommender] = Recommender.load,
     ) -> None:
         self.metrics = Metrics(lambda: self.desk.tally.waiting)
-        self.bundle = LiveBundle(options.bundle, load, self.metrics)
+        self.tokens = None if options.tokens is None else Tokens(options.tokens)
+        store = None
+        if options.store:
+            store = LiveStore(StoreOptions(options.store, user_seconds=options.user_seconds))
+        self.bundle = LiveBundle(options.bundle, load, self.metrics, store)
         self.desk = Desk(options.threads, options.patience)
         self._options = options
-        store = LiveStore(options.store) if options.store else None
         self._servicer = Servicer(self.bundle, store, self.desk, options.limits, self.metrics)
         self._health = health.aio.HealthServicer()
         self._tasks: list[asyncio.Task[None]] = []
@@ -230,8 +261,9 @@ class Service:
         """
         size = self._options.limits.message_bytes
         sizes = [("grpc.max_receive_message_length", size), ("grpc.max_send_message_length", size)]
+        gate = Gate(self.tokens, self._options.peer_streams, self._options.idle_seconds)
         self._server = grpc.aio.server(
-            interceptors=[*self._tracing(), Guard(self.metrics)],
+            interceptors=[*self._tracing(), gate, Guard(self.metrics)],
             options=[*sizes, ("grpc.so_reuseport", 0)],
         )
         pb_grpc.add_RecommenderServicer_to_server(self._servicer, self._server)
@@ -240,7 +272,10 @@ class Service:
         reflection.enable_server_reflection(names, self._server)
         address = f"{self._options.host}:{self._options.port}"
         try:
-            port = self._server.add_insecure_port(address)
+            if self._options.tls is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, self._options.tls.credentials())
         except RuntimeError as error:
             raise SettingsError(f"cannot listen on {address}: {error}") from None
         if self._options.metrics_port is not None:
@@ -248,11 +283,26 @@ class Service:
                 self._options.host, self._options.metrics_port
             )
             self._closing.callback(stop)
+        following = self.bundle.watch_items(self._options.item_seconds, RETRY_SECONDS)
+        self._tasks.append(asyncio.create_task(following))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.bundle.tried.wait(), _FIRST_ITEMS_SECONDS)
         await self._server.start()
         for name in ("", NAME):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        self._tasks.append(asyncio.create_task(self.bundle.watch(self._options.watch_seconds)))
+        self._tasks.append(asyncio.create_task(self._watch()))
         return int(port)
+
+    async def refresh(self) -> None:
+        """Look for a new bundle and new tokens now."""
+        if self.tokens is not None:
+            self.tokens.refresh()
+        await self.bundle.refresh()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.watch_seconds)
+            await self.refresh()
 
     async def stop(self) -> None:
         """Say so to who asks for health, take nothing new, finish what is under way."""
@@ -274,7 +324,7 @@ class Service:
 
 
 async def serve(service: Service, ready: Callable[[int], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+    """Serve until SIGTERM or SIGINT, then drain; SIGHUP: look for a new bundle and new tokens.
 
     Args:
         service: What to serve.
@@ -284,6 +334,13 @@ async def serve(service: Service, ready: Callable[[int], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    told: set[asyncio.Task[None]] = set()
+
+    def refresh() -> None:
+        told.add(task := asyncio.ensure_future(service.refresh()))
+        task.add_done_callback(told.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, refresh)
     ready(await service.start())
     await stopped.wait()
     await service.stop()

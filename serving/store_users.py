@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from firstedge.graph.errors import UnknownId
 from firstedge.graph.histories import NO_TIME, Given, kind_weights
@@ -69,8 +68,7 @@ def read_query(store: GraphStore, bundle: Bundle, user: str) -> Query:
     Raises:
         UnknownId: If the store has no such user.
     """
-    table = store.read("users")
-    table = table.filter(pc.equal(table["id"], user))
+    table = store.read("users", [user])
     if not table.num_rows:
         raise UnknownId(f"user id {user!r} is not in the store {store.url}")
     schema = bundle.schema

@@ -47,6 +47,9 @@ class Limits:
         events: Events of one user.
         ids: Ids, values or conditions in one field.
         users: Users of one batch.
+        items: Items of one batch that is to be kept.
+        stream_events: Events of one stream that is to be kept.
+        id_length: Characters of an id or key that is to be kept.
     """
 
     message_bytes: int = 4 * 2**20
@@ -54,6 +57,9 @@ class Limits:
     events: int = 10_000
     ids: int = 100_000
     users: int = 1_000
+    items: int = 1_000
+    stream_events: int = 100_000
+    id_length: int = 500
 
     def check(self, field: str, got: int, most: int) -> None:
         """Hold a size against its limit.
@@ -104,6 +110,20 @@ def read_unknown(user: pb.User) -> Unknown:
     return "error" if user.refuse_unknown else "skip"
 
 
+def read_id(text: str, field: str, limits: Limits) -> str:
+    """An id or key that is to be kept.
+
+    Raises:
+        BadField: If it is empty or too long.
+    """
+    if not text:
+        raise BadField(field, "empty, and an id or key is needed")
+    if "\0" in text:
+        raise BadField(field, "holds a NUL, which a store cannot keep")
+    limits.check(field, len(text), limits.id_length)
+    return text
+
+
 def read_k(request: pb.RecommendRequest | pb.SimilarItemsRequest, limits: Limits) -> int:
     """How many items to answer.
 
@@ -127,12 +147,12 @@ def read_query(message: pb.Query, limits: Limits, field: str = "user.query") -> 
     events = []
     for at, event in enumerate(message.events):
         try:
-            events.append(_read_event(event))
+            events.append(read_event(event))
         except QueryError as error:
             raise BadField(f"{field}.events[{at}]", error) from None
     limits.check(f"{field}.profile", len(message.profile), limits.ids)
     profile = {
-        name: _read_values(values, limits, f"{field}.profile[{name!r}]")
+        name: read_values(values, limits, f"{field}.profile[{name!r}]")
         for name, values in message.profile.items()
     }
     try:
@@ -196,8 +216,8 @@ def read_explanation(message: pb.RankedItem | pb.ExplainResponse) -> Explanation
 
 def write_query(query: Query) -> pb.Query:
     """The message of a Query."""
-    profile = {name: _write_values(value) for name, value in query.profile.items()}
-    events = [_write_event(event) for event in query.events]
+    profile = {name: write_values(value) for name, value in query.profile.items()}
+    events = [write_event(event) for event in query.events]
     return pb.Query(events=events, profile=profile, text=query.text)
 
 
@@ -241,7 +261,12 @@ def write_explanation(explanation: Explanation, version: str) -> pb.ExplainRespo
     )
 
 
-def _read_event(message: pb.Event) -> Event:
+def read_event(message: pb.Event) -> Event:
+    """An Event from its message.
+
+    Raises:
+        QueryError: If it cannot be.
+    """
     target = message.WhichOneof("target")
     return Event(
         message.item if target == "item" else None,
@@ -252,7 +277,8 @@ def _read_event(message: pb.Event) -> Event:
     )
 
 
-def _write_event(event: Event) -> pb.Event:
+def write_event(event: Event) -> pb.Event:
+    """The message of an Event."""
     at = None if event.at is None else event.time
     return pb.Event(
         item=event.item, category=event.category, kind=event.kind, at=at, weight=event.weight
@@ -276,12 +302,17 @@ def _write_value(value: object) -> pb.Value:
     return pb.Value(text=str(value))
 
 
-def _read_values(message: pb.Values, limits: Limits, field: str) -> list[Value]:
+def read_values(message: pb.Values, limits: Limits, field: str) -> list[Value]:
+    """Plain values.
+
+    Raises:
+        BadField: If one is none, or there are too many.
+    """
     limits.check(field, len(message.values), limits.ids)
     return [_read_value(value, field) for value in message.values]
 
 
-def _write_values(value: object) -> pb.Values:
+def write_values(value: object) -> pb.Values:
     """One value or a list of them; None says nothing."""
     values: Sequence[Any] = value if isinstance(value, list | tuple) else (value,)
     return pb.Values(values=[_write_value(each) for each in values if each is not None])
@@ -292,7 +323,7 @@ def _read_condition(message: pb.Condition, limits: Limits, field: str) -> Condit
         case "equals":
             return _read_value(message.equals, field)
         case "one_of":
-            return _read_values(message.one_of, limits, field)
+            return read_values(message.one_of, limits, field)
         case "range":
             bounds = message.range
             try:
@@ -310,7 +341,7 @@ def _write_condition(condition: Condition) -> pb.Condition:
         return pb.Condition(range=pb.Range(min=condition.min, max=condition.max))
     if isinstance(condition, str | int | float):
         return pb.Condition(equals=_write_value(condition))
-    return pb.Condition(one_of=_write_values(tuple(condition)))
+    return pb.Condition(one_of=write_values(tuple(condition)))
 
 
 def _write_reason(reason: Reason) -> pb.Reason:

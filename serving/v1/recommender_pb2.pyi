@@ -263,12 +263,73 @@ class EmbedUsersResponse(_message.Message):
     version: str
     def __init__(self, vectors: _Optional[_Iterable[_Union[Vector, _Mapping]]] = ..., version: _Optional[str] = ...) -> None: ...
 
+class RecordedEvent(_message.Message):
+    __slots__ = ("user", "event", "key")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    user: str
+    event: Event
+    key: str
+    def __init__(self, user: _Optional[str] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., key: _Optional[str] = ...) -> None: ...
+
+class RecordEventsRequest(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[RecordedEvent]
+    def __init__(self, events: _Optional[_Iterable[_Union[RecordedEvent, _Mapping]]] = ...) -> None: ...
+
+class RecordEventsResponse(_message.Message):
+    __slots__ = ("recorded", "refused")
+    RECORDED_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    recorded: int
+    refused: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, recorded: _Optional[int] = ..., refused: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Item(_message.Message):
+    __slots__ = ("id", "properties", "categories", "available")
+    class PropertiesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Values
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Values, _Mapping]] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PROPERTIES_FIELD_NUMBER: _ClassVar[int]
+    CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    properties: _containers.MessageMap[str, Values]
+    categories: _containers.RepeatedScalarFieldContainer[str]
+    available: bool
+    def __init__(self, id: _Optional[str] = ..., properties: _Optional[_Mapping[str, Values]] = ..., categories: _Optional[_Iterable[str]] = ..., available: _Optional[bool] = ...) -> None: ...
+
+class UpsertItemsRequest(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[Item]
+    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ...) -> None: ...
+
+class UpsertItemsResponse(_message.Message):
+    __slots__ = ("added", "known", "unknown_categories", "unranked")
+    ADDED_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    UNRANKED_FIELD_NUMBER: _ClassVar[int]
+    added: int
+    known: int
+    unknown_categories: _containers.RepeatedScalarFieldContainer[str]
+    unranked: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, added: _Optional[int] = ..., known: _Optional[int] = ..., unknown_categories: _Optional[_Iterable[str]] = ..., unranked: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class InfoRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class InfoResponse(_message.Message):
-    __slots__ = ("version", "firstedge", "num_items", "num_categories", "num_profile_values", "dim", "kinds", "about")
+    __slots__ = ("version", "firstedge", "num_items", "num_categories", "num_profile_values", "dim", "kinds", "about", "num_new_items", "num_unranked_items")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     FIRSTEDGE_FIELD_NUMBER: _ClassVar[int]
     NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
@@ -277,6 +338,8 @@ class InfoResponse(_message.Message):
     DIM_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
     ABOUT_FIELD_NUMBER: _ClassVar[int]
+    NUM_NEW_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    NUM_UNRANKED_ITEMS_FIELD_NUMBER: _ClassVar[int]
     version: str
     firstedge: str
     num_items: int
@@ -285,4 +348,6 @@ class InfoResponse(_message.Message):
     dim: int
     kinds: _containers.RepeatedScalarFieldContainer[str]
     about: _struct_pb2.Struct
-    def __init__(self, version: _Optional[str] = ..., firstedge: _Optional[str] = ..., num_items: _Optional[int] = ..., num_categories: _Optional[int] = ..., num_profile_values: _Optional[int] = ..., dim: _Optional[int] = ..., kinds: _Optional[_Iterable[str]] = ..., about: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    num_new_items: int
+    num_unranked_items: int
+    def __init__(self, version: _Optional[str] = ..., firstedge: _Optional[str] = ..., num_items: _Optional[int] = ..., num_categories: _Optional[int] = ..., num_profile_values: _Optional[int] = ..., dim: _Optional[int] = ..., kinds: _Optional[_Iterable[str]] = ..., about: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., num_new_items: _Optional[int] = ..., num_unranked_items: _Optional[int] = ...) -> None: ...

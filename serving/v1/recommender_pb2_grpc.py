@@ -61,6 +61,16 @@ class RecommenderStub:
                 request_serializer=firstedge_dot_serving_dot_v1_dot_recommender__pb2.EmbedUsersRequest.SerializeToString,
                 response_deserializer=firstedge_dot_serving_dot_v1_dot_recommender__pb2.EmbedUsersResponse.FromString,
                 _registered_method=True)
+        self.RecordEvents = channel.stream_unary(
+                '/firstedge.v1.Recommender/RecordEvents',
+                request_serializer=firstedge_dot_serving_dot_v1_dot_recommender__pb2.RecordEventsRequest.SerializeToString,
+                response_deserializer=firstedge_dot_serving_dot_v1_dot_recommender__pb2.RecordEventsResponse.FromString,
+                _registered_method=True)
+        self.UpsertItems = channel.unary_unary(
+                '/firstedge.v1.Recommender/UpsertItems',
+                request_serializer=firstedge_dot_serving_dot_v1_dot_recommender__pb2.UpsertItemsRequest.SerializeToString,
+                response_deserializer=firstedge_dot_serving_dot_v1_dot_recommender__pb2.UpsertItemsResponse.FromString,
+                _registered_method=True)
         self.Info = channel.unary_unary(
                 '/firstedge.v1.Recommender/Info',
                 request_serializer=firstedge_dot_serving_dot_v1_dot_recommender__pb2.InfoRequest.SerializeToString,
@@ -108,6 +118,21 @@ class RecommenderServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordEvents(self, request_iterator, context):
+        """Records what users did: any number of messages in, one answer when the store has all of them
+        durably. Idempotent by key: after an error, or no answer, send them all again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpsertItems(self, request, context):
+        """Adds items to the store, or changes them; the next ranking knows. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Info(self, request, context):
         """What the model is made of.
         """
@@ -142,6 +167,16 @@ def add_RecommenderServicer_to_server(servicer, server):
                     servicer.EmbedUsers,
                     request_deserializer=firstedge_dot_serving_dot_v1_dot_recommender__pb2.EmbedUsersRequest.FromString,
                     response_serializer=firstedge_dot_serving_dot_v1_dot_recommender__pb2.EmbedUsersResponse.SerializeToString,
+            ),
+            'RecordEvents': grpc.stream_unary_rpc_method_handler(
+                    servicer.RecordEvents,
+                    request_deserializer=firstedge_dot_serving_dot_v1_dot_recommender__pb2.RecordEventsRequest.FromString,
+                    response_serializer=firstedge_dot_serving_dot_v1_dot_recommender__pb2.RecordEventsResponse.SerializeToString,
+            ),
+            'UpsertItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpsertItems,
+                    request_deserializer=firstedge_dot_serving_dot_v1_dot_recommender__pb2.UpsertItemsRequest.FromString,
+                    response_serializer=firstedge_dot_serving_dot_v1_dot_recommender__pb2.UpsertItemsResponse.SerializeToString,
             ),
             'Info': grpc.unary_unary_rpc_method_handler(
                     servicer.Info,
@@ -286,6 +321,60 @@ class Recommender:
             '/firstedge.v1.Recommender/EmbedUsers',
             firstedge_dot_serving_dot_v1_dot_recommender__pb2.EmbedUsersRequest.SerializeToString,
             firstedge_dot_serving_dot_v1_dot_recommender__pb2.EmbedUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordEvents(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/firstedge.v1.Recommender/RecordEvents',
+            firstedge_dot_serving_dot_v1_dot_recommender__pb2.RecordEventsRequest.SerializeToString,
+            firstedge_dot_serving_dot_v1_dot_recommender__pb2.RecordEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpsertItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/firstedge.v1.Recommender/UpsertItems',
+            firstedge_dot_serving_dot_v1_dot_recommender__pb2.UpsertItemsRequest.SerializeToString,
+            firstedge_dot_serving_dot_v1_dot_recommender__pb2.UpsertItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 
+from firstedge.graph.errors import StoreError
 from firstedge.serving.options import ServiceOptions
 from firstedge.serving.service import Service
 
@@ -25,8 +26,10 @@ def running(options: ServiceOptions) -> Iterator[tuple[str, Service]]:
 
     try:
         service, port = asyncio.run_coroutine_threadsafe(start(), loop).result(60)
-        yield f"127.0.0.1:{port}", service
-        asyncio.run_coroutine_threadsafe(service.stop(), loop).result(60)
+        try:
+            yield f"127.0.0.1:{port}", service
+        finally:
+            asyncio.run_coroutine_threadsafe(service.stop(), loop).result(60)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
@@ -38,3 +41,15 @@ def wait_for(test: Callable[[], bool], seconds: float = 20) -> None:
     while not test():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def retried(ask: Callable[[], bool]) -> Callable[[], bool]:
+    """A question that is answered no while the store is away."""
+
+    def answer() -> bool:
+        try:
+            return ask()
+        except StoreError:
+            return False
+
+    return answer
