@@ -357,42 +357,11 @@ def test_health_and_reflection(shop: Shop) -> None:
     assert NAME == "firstedge.v1.Recommender"
 
 
-def test_malformed_and_hostile_messages_each_get_a_status(shop: Shop, client: Client) -> None:
-    rng = np.random.default_rng(3)
-    seed = pb.RecommendRequest(
-        user=pb.User(query=pb.Query(events=[pb.Event(item="i001", at=5)], text="blue")),
-        k=3,
-        filter=pb.Filter(properties={"price": pb.Condition(range=pb.Range(max=3))}),
-    ).SerializeToString()
-    allowed = {"OK", "INVALID_ARGUMENT", "NOT_FOUND"}
-    codes: set[str] = set()
-    texts: list[str] = []
+def test_a_message_that_is_too_large_is_refused(shop: Shop) -> None:
     with grpc.insecure_channel(shop.address) as channel:
-        methods = [
-            channel.unary_unary(f"/{NAME}/{name}")
-            for name in ("Recommend", "Score", "SimilarItems", "Explain", "Info")
-        ]
-        stream = channel.stream_stream(f"/{NAME}/EmbedUsers")
-        for turn in range(500):
-            data = bytearray(seed if turn % 3 else rng.bytes(int(rng.integers(1, 200))))
-            for at in rng.integers(len(data), size=int(rng.integers(1, 6))):
-                data[at] = rng.integers(256)
-            try:
-                if turn % 6 == 5:
-                    list(stream(iter([bytes(data)]), timeout=20))
-                else:
-                    methods[turn % 6](bytes(data), timeout=20)
-                codes.add("OK")
-            except grpc.RpcError as error:
-                codes.add(error.code().name)
-                texts.append(error.details())
-        assert codes <= allowed
-        assert not any("Traceback" in text for text in texts)
-        assert {"OK", "INVALID_ARGUMENT"} <= codes
         with pytest.raises(grpc.RpcError) as caught:
-            methods[0](bytes(5 * 2**20))
+            channel.unary_unary(f"/{NAME}/Recommend")(bytes(5 * 2**20))
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert len(client.recommend(k=3)) == 3
 
 
 def test_what_is_under_way_is_finished_when_it_stops(
