@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench bench-quality bench-scale soak proto install clean
+.PHONY: demo test lint format bench bench-quality bench-scale soak faults proto install clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -43,6 +43,9 @@ bench-scale: $(STAMP)
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -q -m soak
+
+faults: $(STAMP)
+	$(BIN)/python -m tests.faults --number $(or $(N),60)
 
 proto: $(STAMP)
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. \

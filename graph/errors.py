@@ -7,6 +7,7 @@
     │   ├── StoreUnavailable  missing, unreachable, or gone away in the middle of something
     │   ├── StoreLocked       another process holds the embedded store
     │   ├── StoreAccessDenied wrong password, or no right to do this
+    │   ├── StoreFull         more rows at a time than it has memory for: write fewer
     │   └── StoreUnsupported  a server or file version that firstedge cannot use
     ├── DataError             data in the store that cannot be used (a category cycle, no events)
     ├── QueryError            a request that cannot be answered (also a ValueError)
@@ -50,6 +51,10 @@ class StoreLocked(StoreError):
 
 class StoreAccessDenied(StoreError):
     """The store refused the credentials or the operation."""
+
+
+class StoreFull(StoreError):
+    """So many rows in one transaction are more than the store has memory for: write fewer."""
 
 
 class StoreUnsupported(StoreError):

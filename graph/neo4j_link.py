@@ -22,6 +22,7 @@ from firstedge.graph.errors import (
     DataError,
     StoreAccessDenied,
     StoreError,
+    StoreFull,
     StoreUnavailable,
     StoreUnsupported,
 )
@@ -40,10 +41,6 @@ _CONSTRAINED_ALREADY = (
     "Neo.ClientError.Schema.ConstraintAlreadyExists",
     "Neo.ClientError.Schema.IndexAlreadyExists",
 )
-
-
-class StoreMemoryError(StoreError):
-    """A transaction is larger than the server's memory for transactions."""
 
 
 class Neo4jLink:
@@ -80,7 +77,7 @@ class Neo4jLink:
         """What `work` returns, in one transaction; run again after a deadlock and the like.
 
         Raises:
-            StoreMemoryError: If the transaction does not fit; this is not tried again.
+            StoreFull: If the transaction does not fit; this is not tried again.
         """
 
         def attempt(tx: ManagedTransaction) -> T:
@@ -157,7 +154,7 @@ class Neo4jLink:
                 f" {self._databases()}"
             )
         if "OutOfMemory" in error.code:
-            return StoreMemoryError(
+            return StoreFull(
                 f"{url}: the server has no memory for this transaction: write smaller chunks, or"
                 f" raise dbms.memory.transaction.total.max there ({error.message})"
             )

@@ -14,7 +14,7 @@ from firstedge.graph.cypher import identifier, kind_names, load
 from firstedge.graph.neo4j_address import RETRY_SECONDS
 from firstedge.graph.neo4j_check import check_schema, count_rows
 from firstedge.graph.neo4j_events import Bounds, read_events
-from firstedge.graph.neo4j_link import NOTE_LABEL, Neo4jLink, StoreMemoryError
+from firstedge.graph.neo4j_link import NOTE_LABEL, Neo4jLink
 from firstedge.graph.neo4j_read import read_nodes
 from firstedge.graph.neo4j_write import write_categories, write_members, write_nodes
 from firstedge.graph.neo4j_write_events import write_events
@@ -22,9 +22,8 @@ from firstedge.graph.schema import Schema
 from firstedge.graph.store import TableName, Written
 from firstedge.graph.tables import checked_table
 
-# Rows that one query takes: the second is tried when a transaction with the first does not fit
-# into the server's memory.
-BATCHES = (10_000, 1_000)
+# Rows that one query takes.
+BATCH = 10_000
 
 
 class Neo4jStore:
@@ -84,21 +83,14 @@ class Neo4jStore:
         Raises:
             DataError: If a column is missing or of a type that cannot be stored; if a category
                 would be above itself; if keys in the graph are not unique.
-            StoreError: If the server has no memory for so many rows in one transaction.
+            StoreFull: If the server has no memory for so many rows in one transaction.
         """
         rows = checked_table(table, rows, self.schema)
         self._constrain()
-        try:
-            return self._write(table, rows, note, BATCHES[0])
-        except StoreMemoryError:
-            return self._write(table, rows, note, BATCHES[1])
 
-    def _write(
-        self, table: TableName, rows: pa.Table, note: tuple[str, str] | None, batch: int
-    ) -> Written:
         def work(tx: ManagedTransaction) -> Written:
             tx.run(load("neo4j", "lock", {})).consume()
-            written = _write_table(tx, self.schema, table, rows, batch)
+            written = _write_table(tx, self.schema, table, rows, BATCH)
             if note is not None:
                 _write_note(tx, *note)
             return written

@@ -105,6 +105,7 @@ class GraphStore(Protocol):
         Raises:
             DataError: If a column is missing or of a type that cannot be stored, if an id, key or
                 kind is null, a kind unknown, a weight not finite, or a category above itself.
+            StoreFull: If so many rows are more than it has memory for.
         """
 
     def read(

@@ -27,6 +27,7 @@ import pyarrow as pa
 from firstedge.graph.store import GraphStore, TableName
 from firstedge.loaders.category_tree import CategoryTree, without_cycles
 from firstedge.loaders.mapping import ImportMapping
+from firstedge.loaders.pieces import PieceWriter
 from firstedge.loaders.prepare import DAY_MS, Part, Plan, Sieve, prepare
 from firstedge.loaders.readers import Source
 from firstedge.loaders.rejects import RejectsFile
@@ -187,7 +188,7 @@ class Job:
     def _pass(self, state: State) -> Iterator[State]:
         """Go over the rows that are left, and give the state after each chunk."""
         with self.open_rows() as source:
-            mapping = self.mapping
+            mapping, writer = self.mapping, PieceWriter(self.store)
             namespace = f"{mapping.name}:" if self.note is not None else ""
             plan = Plan(mapping, self.store.schema, source.types, self.options.latest, namespace)
             last = state.stage == self.stages - 1
@@ -197,33 +198,28 @@ class Job:
             )
             for chunk, parts, sieve in ahead(prepared):
                 if last:
-                    state = self._write(parts, sieve, chunk, tree, state)
+                    if tree is not None:
+                        found = without_cycles(parts["categories"], tree, sieve)
+                        parts = {**parts, "categories": found}
+                    state = self._write(writer, parts, sieve, chunk, state)
                 else:
-                    self._write_roots(parts["categories"])
+                    _write_roots(writer, parts["categories"])
                 state = replace(state, rows=state.rows + chunk.num_rows)
                 yield state
                 if self.options.progress is not None:
                     self.options.progress(Progress(mapping.name, state.rows, source.done()))
 
-    def _write_roots(self, part: Part) -> None:
-        """Write categories without parents, so that every parent is there in the next pass."""
-        at = part.table.column_names.index("parent")
-        nulls = pa.nulls(part.table.num_rows, pa.string())
-        self.store.write("categories", part.table.set_column(at, "parent", nulls))
-
     def _write(
         self,
+        writer: PieceWriter,
         parts: dict[TableName, Part],
         sieve: Sieve,
         chunk: pa.Table,
-        tree: CategoryTree | None,
         state: State,
     ) -> State:
-        if tree is not None:
-            parts = {**parts, "categories": without_cycles(parts["categories"], tree, sieve)}
         events = 0
         for name, part in parts.items():
-            orphans = self.store.write(name, part.table).orphans
+            orphans = writer.write(name, part.table)
             self._reject_orphans(name, part, orphans, sieve)
             if name == "events":
                 events = part.table.num_rows - len(orphans)
@@ -280,6 +276,13 @@ class Job:
             rejects=str(rejects) if rejects else None,
         )
         return replace(report, duplicates=max(state.events - report.new_events, 0))
+
+
+def _write_roots(writer: PieceWriter, part: Part) -> None:
+    """Write categories without parents, so that every parent is there in the next pass."""
+    at = part.table.column_names.index("parent")
+    nulls = pa.nulls(part.table.num_rows, pa.string())
+    writer.write("categories", part.table.set_column(at, "parent", nulls))
 
 
 def _prepare_all(chunks: Iterator[pa.Table], plan: Plan, first: int) -> Iterator[Prepared]:

@@ -1,4 +1,4 @@
-"""The contract of the stores on a real Neo4j server."""
+"""The contract of the stores on real Neo4j servers, of both versions that are supported."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import pytest
 from contracts.graph_store import GraphStoreContract, Opener
 
 from firstedge.graph.neo4j_store import Neo4jStore
+from tests.conftest import both_neo4j
 
 
+@both_neo4j
 class TestNeo4jStore(GraphStoreContract):
     @pytest.fixture
     def open_store(self, neo4j_server: Any) -> Opener:

@@ -12,6 +12,7 @@ import pytest
 
 from firstedge.graph.errors import SettingsError, StoreUnavailable
 from firstedge.graph.store import open_store
+from tests.conftest import NEO4J_VERSIONS, QUICK_JAVA
 
 
 def openssl(folder: Path, *arguments: str) -> None:
@@ -42,13 +43,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tls_server(
-    neo4j_process: Any,
+    neo4j_servers: Any,
     certificates: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Any]:
-    version, options = neo4j_process.release.version, neo4j_process.java_options
-    server = type(neo4j_process)(tmp_path / "neo4j", version, certificates, options)
+    make, version = neo4j_servers.script.Neo4jServer, NEO4J_VERSIONS[-1]
+    server = make(tmp_path / "neo4j", version, certificates, QUICK_JAVA)
     server.start()
     monkeypatch.setenv("NEO4J_PASSWORD", server.password)
     yield server
