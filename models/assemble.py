@@ -16,7 +16,7 @@ from firstedge.models.bundle import Bundle, Coefficients, ItemTable
 from firstedge.models.edges import Edges
 from firstedge.models.evidence import Evidence
 from firstedge.models.item_encoder import ItemGraph
-from firstedge.models.net import Net
+from firstedge.models.net import EXTRA, Net
 from firstedge.models.newcomers import category_means
 from firstedge.models.text_axes import along
 
@@ -63,6 +63,7 @@ class Learned:
         """Read a net on the CPU, in evaluation mode."""
         with torch.no_grad():
             v, w = net.items(graph)
+            tables = net.tables()
             tree = net.items.tree(graph)
         dim, text = w.shape[1], net.items.text
         text_dim = text.shape[0]
@@ -76,14 +77,16 @@ class Learned:
             "text_v": text[:, :dim],
             "text_w": text[:, dim:],
             "category_w": tree[:, dim:],
-            **{name: getattr(net, name) for name in ("c", "s", "g", "kind", "recency", "profile")},
+            "kind": net.kind,
+            "profile": net.profile,
+            **tables,
         }
         return cls(**{name: tensor.detach().numpy() for name, tensor in arrays.items()})
 
     @classmethod
     def of_bundle(cls, bundle: Bundle) -> Self:
         """What `assemble` put into a bundle."""
-        dim = bundle.dim - 2
+        dim = bundle.dim - EXTRA
         names = ("v", "w", "c", "profile", "user_text", "text_v", "text_w", "category_w")
         return cls(
             **{name: getattr(bundle, name)[:, :dim] for name in names},
@@ -93,6 +96,23 @@ class Learned:
             kind=bundle.kind,
             recency=bundle.recency,
         )
+
+
+@dataclass(frozen=True)
+class ByK:
+    """How much popularity and the net say at each k, beside what they say at all k alike.
+
+    Attributes:
+        recent: Of the log popularity of late at k >= 1.
+        start_prior: Of the log popularity at k = 0, in place of the coefficient `prior`.
+        start_recent: Of the log popularity of late at k = 0.
+        start_net: Of what the net says of everybody at k = 0, in place of the coefficient `net`.
+    """
+
+    recent: float = 0.0
+    start_prior: float = 0.0
+    start_recent: float = 0.0
+    start_net: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +126,7 @@ class Draft:
         evidence: Closed forms.
         profile_lifts: float32[f, n].
         text_axes: float32[t, r], see `Bundle`.
+        late: float32[n], log popularity of late; zeros where no event has a time.
     """
 
     snapshot: Snapshot
@@ -114,30 +135,37 @@ class Draft:
     evidence: Evidence
     profile_lifts: sparse.csr_array
     text_axes: Floats
+    late: Floats
 
 
 def assemble(
-    draft: Draft, prior: Floats, edges: Edges, lean: Floats, coefficients: Coefficients
+    draft: Draft, edges: Edges, lean: Floats, coefficients: Coefficients, by_k: ByK
 ) -> Bundle:
     """A bundle with these edges and coefficients.
 
-    Two further dimensions carry what the net and the pruned edges say of popularity: g_k log p_j,
-    and what every given item says of j alike.
+    Further dimensions of w carry what depends on k but on no edge alone, see `EXTRA`: g_k log p_j
+    of the net, the popularities by k, and what every given item says of j alike.
 
     Args:
         draft: Everything else.
-        prior: float32[n], log popularity.
         edges: Item edges, [n, n].
         lean: float32[n], what an edge to any item adds to item j, beside `edges`.
         coefficients: Weights of the terms.
+        by_k: Weights that depend on k.
     """
     snapshot, net, data = draft.snapshot, draft.learned, draft.data
-    popular = newcomer_values(data.log_prior, data)
+    popular, late = newcomer_values(data.log_prior, data), newcomer_values(draft.late, data)
     w, bias, gamma = net.w, newcomer_values(net.bias, data), coefficients.net
-    if not gamma:  # the net is silent, and its dimensions serve the lean alone
-        w, bias, popular, gamma = np.zeros_like(w), np.zeros_like(bias), np.zeros_like(bias), 1.0
-    is_item = (np.arange(len(net.v)) < len(w)).astype(np.float32)
-    scales = np.repeat(net.s[:, None], w.shape[1] + 1, 1)
+    said = popular
+    if not gamma:  # the net is silent, and its dimensions serve the others alone
+        w, bias, said, gamma = np.zeros_like(w), np.zeros_like(bias), np.zeros_like(bias), 1.0
+    items = (np.arange(len(net.v)) < len(w)).astype(np.float32)
+    c, g = net.c.copy(), net.g.copy()
+    # What the net says of everybody at k = 0.
+    c[0], g[0] = (by_k.start_net / gamma * row for row in (c[0], g[0]))
+    popularity = _popularity_by_k(by_k, coefficients.prior, len(c)) / np.float32(gamma)
+    s = np.repeat(net.s[:, None], w.shape[1] + EXTRA, 1)
+    s[:, -1] = 1
     return Bundle(
         items=snapshot.items,
         categories=snapshot.categories,
@@ -145,12 +173,12 @@ def assemble(
         schema=snapshot.schema,
         table=item_table(snapshot, data),
         coefficients=replace(coefficients, net=gamma),
-        prior=newcomer_values(prior, data),
-        w=np.column_stack((w, popular, lean / np.float32(gamma))),
+        prior=popular,
+        w=np.column_stack((w, said, popular, late, lean / np.float32(gamma))),
         b=bias,
-        v=np.column_stack((net.v, np.zeros_like(is_item), is_item)),
-        c=np.column_stack((net.c, net.g, np.zeros_like(net.g))),
-        s=np.column_stack((scales, np.ones_like(net.s))),
+        v=np.column_stack((net.v, np.zeros((len(net.v), EXTRA - 1), np.float32), items)),
+        c=np.column_stack((c, g, popularity, np.zeros_like(g))),
+        s=s,
         kind=net.kind,
         recency=net.recency,
         profile=_widen(net.profile),
@@ -165,6 +193,13 @@ def assemble(
         category_w=_widen(net.category_w),
         encoder=snapshot.encoder,
     )
+
+
+def _popularity_by_k(by_k: ByK, prior: float, steps: int) -> Floats:
+    """float32[steps, 2]: by k, what the two popularities weigh beside ``prior``."""
+    weights = np.tile(np.array((0.0, by_k.recent), np.float32), (steps, 1))
+    weights[0] = by_k.start_prior - prior, by_k.start_recent
+    return weights
 
 
 def newcomer_values(values: Floats, data: TrainingData) -> Floats:
@@ -202,5 +237,5 @@ def item_table(snapshot: Snapshot, data: TrainingData) -> ItemTable:
 
 
 def _widen(array: Floats) -> Floats:
-    """Zeros in the two dimensions of popularity."""
-    return np.pad(array, ((0, 0), (0, 2)))
+    """Zeros in the dimensions that are not the net's."""
+    return np.pad(array, ((0, 0), (0, EXTRA)))

@@ -6,7 +6,7 @@ RP3beta's walks, and the ridge regression of EASE where the catalogue is small e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from scipy import sparse
 from firstedge.models.baselines import EASE_MOST_ITEMS, TrainingData, given_items
 from firstedge.models.closed_forms import NaiveBayes, ease, naive_bayes, rp3
 from firstedge.models.edges import prune
-from firstedge.models.fusion import Arena
+from firstedge.models.fusion import Arena, Block
 
 Floats = npt.NDArray[np.float32]
 
@@ -143,7 +143,7 @@ class _Judge:
 
     def __init__(self, data: TrainingData, arena: Arena) -> None:
         self.data, self.arena = data, arena
-        self.items = [given_items(users.given, data.num_items, 0.5) for users in arena.users]
+        self.items = [given_items(block.users.given, data.num_items, 0.5) for block in arena.blocks]
         self.figures: dict[str, float] = {}
 
     def bayes(self, options: NaiveBayes) -> float:
@@ -151,8 +151,10 @@ class _Judge:
         if name not in self.figures:
             r, lifts = _bayes(self.data, options)
             backed = lifts if options.back_off else None
-            tables = (self._spread(items, r) + self._lift(items, backed) for items in self.items)
-            self.figures[name] = self._best(tables, _PRIORS_BESIDE_BAYES)
+            self.figures[name] = self._best(
+                lambda items: self._spread(items, r) + self._lift(items, backed),
+                _PRIORS_BESIDE_BAYES,
+            )
         return self.figures[name]
 
     def ridge(self, ridge: float) -> float:
@@ -162,18 +164,16 @@ class _Judge:
         return self._scaled(_walks(self.data, walks), f"rp3beta {walks[0]:g} {walks[1]:g}")
 
     def _scaled(self, edges: sparse.csr_array | Floats, name: str) -> float:
-        tables = (self._spread(items, edges) for items in self.items)
-        self.figures[name] = self._best(tables, _PRIORS_BESIDE_SCALED)
-        return self.figures[name]
+        figure = self._best(lambda items: self._spread(items, edges), _PRIORS_BESIDE_SCALED)
+        self.figures[name] = figure
+        return figure
 
-    def _best(self, tables: Iterable[Floats], priors: Sequence[float]) -> float:
-        """The figure of scores by part beside the best of some weights of the prior."""
-        log_prior = self.data.log_prior
-        gains = [
-            [self.arena.gains(part, scores + np.float32(eta) * log_prior) for eta in priors]
-            for part, scores in enumerate(tables)
-        ]
-        return max(float(np.concatenate(of_eta).mean()) for of_eta in zip(*gains, strict=True))
+    def _best(self, spread: Callable[[sparse.csr_array], Floats], priors: Sequence[float]) -> float:
+        def scores(block: Block) -> Iterator[Floats]:
+            said = spread(self.items[block.number])
+            return (said + np.float32(eta) * self.data.log_prior for eta in priors)
+
+        return self.arena.best(scores)[0]
 
     def _spread(self, items: sparse.csr_array, edges: sparse.csr_array | Floats) -> Floats:
         found = items @ edges

@@ -40,6 +40,7 @@ class FitOptions:
         patience: Epochs without a better validation figure before stopping; the best is kept.
         batch_users: Users a step.
         learning_rate: Peak of the one-cycle schedule (the item bias gets a tenth).
+        fast: How much faster the weights of kinds and of recency learn: they are few and far off.
         weight_decay: On tables.
         average: Decay of the exponential moving average of weights, a step.
         full_softmax: Items up to which the loss is over the whole catalogue.
@@ -61,6 +62,7 @@ class FitOptions:
     full_softmax: int = 50_000
     sampled_items: int = 8192
     heavy_user: int = 20
+    fast: float = 10.0
     seed: int = 0
     device: str | None = None
 
@@ -190,11 +192,13 @@ class NetRanker:
 def _optimizer(net: Net, options: FitOptions) -> torch.optim.Optimizer:
     tables = [net.items.id, net.items.category, net.items.text, net.profile, net.user_text]
     slow = [net.bias]
-    rest = [p for p in net.parameters() if all(p is not q for q in (*tables, *slow))]
+    logs = [net.kind, net.recency]
+    rest = [p for p in net.parameters() if all(p is not q for q in (*tables, *slow, *logs))]
     rate = options.learning_rate
     groups = [
         {"params": tables, "lr": rate, "weight_decay": options.weight_decay},
         {"params": slow, "lr": rate / 10, "weight_decay": 0.0},
+        {"params": logs, "lr": rate * options.fast, "weight_decay": 0.0},
         {"params": rest, "lr": rate, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups)

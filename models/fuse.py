@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from firstedge.graph.histories import NO_TIME
-from firstedge.models.assemble import Draft, assemble
+from firstedge.models.assemble import ByK, Draft, assemble, newcomer_values
 from firstedge.models.baselines import TrainingData, recent_log_prior
 from firstedge.models.bundle import Bundle, Coefficients
 from firstedge.models.closed_forms import pair_counts
 from firstedge.models.edges import Edges, prune
 from firstedge.models.evidence import Evidence
-from firstedge.models.fusion import Arena, search
-from firstedge.models.scorer import Scorer
+from firstedge.models.fusion import Arena, Channel, search
+from firstedge.models.scorer import Scorer, UserBatch
 
 Floats = npt.NDArray[np.float32]
 
 TERMS = ("prior", "net", "category", "interest", "profile", "text")
 NONE = Coefficients(prior=0.0)
-# Of the popularity of late that the prior may lean to.
-HALF_LIFE_DAYS = 30.0
+# Half-lives of the popularity of late that are tried, in days.
+HALF_LIVES = (7.0, 30.0, 90.0, 365.0)
 # Weight of an interest in a category where no validation user has shown one.
 UNSEEN_INTEREST = 1.0
 # Coefficients of a usual size, by channel.
 USUAL = {
     "prior": 1.0,
     "recent": 1.0,
+    "start_prior": 1.0,
+    "start_recent": 1.0,
+    "start_net": 1.0,
     "bayes": 1.0,
     "walks": 3.0,
     "ridge": 3.0,
@@ -43,9 +46,10 @@ USUAL = {
     "text": 2.0,
 }
 STARTS: tuple[Mapping[str, float], ...] = (
-    {"prior": 0.5, "bayes": 0.3, "walks": 1.5, "ridge": 1.5, "net": 0.5, "category": 0.3},
-    {"prior": 0.5, "walks": 4.0, "ridge": 2.0},
-    {"prior": 0.1, "bayes": 0.2, "ridge": 0.5, "net": 1.0},
+    {"prior": 0.5, "bayes": 0.3, "walks": 1.5, "ridge": 1.5, "net": 0.5, "category": 0.3}
+    | {"start_prior": 0.5, "start_net": 0.5},
+    {"prior": 0.5, "walks": 4.0, "ridge": 2.0, "start_prior": 1.0},
+    {"prior": 0.1, "bayes": 0.2, "ridge": 0.5, "net": 1.0, "start_recent": 1.0},
 )
 
 
@@ -57,7 +61,8 @@ class Fusion:
         mix: Weights of the sorts of edges in S.
         sizes: Weights of the pruned deviations and of the column means of S.
         most_edges: Edges kept of each item.
-        recency: Share of the recent popularity in the prior.
+        half_life: Of the popularity of late, in days.
+        by_k: Weights that depend on k.
         coefficients: Of the other terms; repeats apart.
         objective: Mean NDCG over validation users and ks, of the pruned model.
         trials: Combinations that were evaluated.
@@ -66,41 +71,54 @@ class Fusion:
     mix: Mapping[str, float]
     sizes: tuple[float, float]
     most_edges: int
-    recency: float
+    half_life: float
+    by_k: ByK
     coefficients: Coefficients
     objective: float
     trials: int
 
 
-def fuse(draft: Draft, arena: Arena, most_edges: int) -> Fusion:
+def choose_half_life(data: TrainingData, arena: Arena) -> float:
+    """The half-life whose popularity alone answers best, in days; 0 where no event has a time."""
+    if not (data.histories.times != NO_TIME).any():
+        return 0.0
+    lates = [late_popularity(data, half_life) for half_life in HALF_LIVES]
+    found = arena.best(lambda block: (np.tile(late, (len(block.users), 1)) for late in lates))
+    return HALF_LIVES[found[1]]
+
+
+def late_popularity(data: TrainingData, half_life: float) -> Floats:
+    """float32[n], log popularity of late; zeros where the half-life is 0."""
+    if not half_life:
+        return np.zeros(data.num_items, np.float32)
+    return recent_log_prior(data.histories, half_life)
+
+
+def fuse(draft: Draft, arena: Arena, most_edges: int, half_life: float) -> Fusion:
     """Choose every coefficient but that of repeats on validation users.
 
     Args:
         draft: The parts.
         arena: Validation requests.
         most_edges: Edges kept of each item.
+        half_life: Of the draft's popularity of late.
     """
-    evidence, n = draft.evidence, len(draft.snapshot.items)
-    zeros = np.zeros(n, np.float32)
-    empty = assemble(draft, draft.data.log_prior, Edges.none(n, n), zeros, NONE)
-    terms = {name: _term(draft, name, arena) for name in TERMS if _matters(empty, name)}
-    channels = {name: _edges_channel(empty, edges, arena) for name, edges in evidence.edges.items()}
-    free = search(arena, terms | channels, STARTS, USUAL)
-    mix = {name: free.weights.get(name, 0.0) for name in evidence.edges}
-    edges, lean = prune_around_mean(mixture(evidence, mix), most_edges)
-    channels = {
-        "edges": _edges_channel(empty, edges, arena),
-        "lean": _lean_channel(empty, lean, arena),
-    }
+    terms = _Terms(draft)
+    channels = terms.channels()
+    sorts = {name: terms.edges(edges) for name, edges in draft.evidence.edges.items()}
+    free = search(arena, channels | sorts, STARTS, USUAL)
+    mix = {name: free.weights.get(name, 0.0) for name in sorts}
+    edges, lean = prune_around_mean(mixture(draft.evidence, mix), most_edges)
+    pruned = {"edges": terms.edges(edges), "lean": terms.lean(lean)}
     starts = tuple({**free.weights, "edges": size, "lean": size} for size in (1.0, 0.5))
-    found = search(arena, terms | channels, starts, USUAL)
-    sizes = (found.weights.get("edges", 0.0), found.weights.get("lean", 0.0))
-    weights = {"interest": UNSEEN_INTEREST, "recent": 0.0, **found.weights}
-    weights["prior"] += weights["recent"]
-    recency = weights["recent"] / weights["prior"] if weights["prior"] else 0.0
+    found = search(arena, channels | pruned, starts, USUAL)
+    weights = {"interest": UNSEEN_INTEREST, **found.weights}
+    sizes = (weights.get("edges", 0.0), weights.get("lean", 0.0))
     coefficients = Coefficients(**{name: weights.get(name, 0.0) for name in TERMS})
+    by_k = ByK(**{field.name: weights.get(field.name, 0.0) for field in fields(ByK)})
     trials = free.trials + found.trials
-    return Fusion(mix, sizes, most_edges, recency, coefficients, found.objective, trials)
+    objective = found.objective
+    return Fusion(mix, sizes, most_edges, half_life, by_k, coefficients, objective, trials)
 
 
 def finish(draft: Draft, fusion: Fusion) -> Bundle:
@@ -108,17 +126,8 @@ def finish(draft: Draft, fusion: Fusion) -> Bundle:
     edges, lean = prune_around_mean(mixture(draft.evidence, fusion.mix), fusion.most_edges)
     sized = sparse.csr_array(edges * np.float32(fusion.sizes[0]))
     counted = Edges.of(sized, pair_counts(draft.data.x, sized))
-    prior, recent = draft.data.log_prior, recent_prior(draft.data)
-    if recent is not None:
-        prior = prior + np.float32(fusion.recency) * (recent - prior)
-    return assemble(draft, prior, counted, lean * np.float32(fusion.sizes[1]), fusion.coefficients)
-
-
-def recent_prior(data: TrainingData) -> Floats | None:
-    """float32[n], log popularity of late; None where no event has a time."""
-    if not (data.histories.times != NO_TIME).any():
-        return None
-    return recent_log_prior(data.histories, HALF_LIFE_DAYS)
+    lean = lean * np.float32(fusion.sizes[1])
+    return assemble(draft, counted, lean, fusion.coefficients, fusion.by_k)
 
 
 def mixture(evidence: Evidence, mix: Mapping[str, float]) -> sparse.csr_array:
@@ -143,6 +152,46 @@ def prune_around_mean(s: sparse.csr_array, most: int) -> tuple[sparse.csr_array,
     return prune(deviation, most, by_size=True), mean
 
 
+class _Terms:
+    """The channels of a draft: each term of the score alone, with weight 1."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self.none = self._bundle(NONE, ByK())
+
+    def channels(self) -> dict[str, Channel]:
+        """All but the edges between items; those that cannot be anything but zero are left out."""
+        draft, net = self.draft, self.draft.learned
+        prior, late = self.none.prior, newcomer_values(draft.late, draft.data)
+        later = np.minimum(np.arange(len(net.c)), 1).astype(np.float32)
+        channels = {
+            "prior": _by_k(later, prior),
+            "start_prior": _by_k(1 - later, prior),
+            "start_net": _by_k(1 - later, net.w @ net.c[0] + net.g[0] * prior),
+        }
+        if late.any():
+            channels |= {"recent": _by_k(later, late), "start_recent": _by_k(1 - later, late)}
+        for name in TERMS[1:]:
+            if _matters(self.none, name):
+                channels[name] = Scorer(self._bundle(replace(NONE, **{name: 1.0}), ByK())).score
+        return channels
+
+    def edges(self, edges: sparse.csr_array) -> Channel:
+        """Edges between items."""
+        return Scorer(replace(self.none, edges=Edges.of(edges))).score
+
+    def lean(self, lean: Floats) -> Channel:
+        """What every given item says alike."""
+        w = self.none.w.copy()
+        w[:, -1] = lean
+        return Scorer(replace(self.none, w=w)).score
+
+    def _bundle(self, coefficients: Coefficients, by_k: ByK) -> Bundle:
+        n = len(self.draft.snapshot.items)
+        lean = np.zeros(n, np.float32)
+        return assemble(self.draft, Edges.none(n, n), lean, coefficients, by_k)
+
+
 def _matters(bundle: Bundle, term: str) -> bool:
     """Whether a term can be anything but zero."""
     if term in ("category", "interest"):
@@ -152,19 +201,12 @@ def _matters(bundle: Bundle, term: str) -> bool:
     return term != "text" or bool(bundle.text.any())
 
 
-def _term(draft: Draft, name: str, arena: Arena) -> Sequence[Floats]:
-    n = len(draft.snapshot.items)
-    alone = replace(NONE, **{name: 1.0})
-    zeros = np.zeros(n, np.float32)
-    bundle = assemble(draft, draft.data.log_prior, Edges.none(n, n), zeros, alone)
-    return arena.tabulate(Scorer(bundle).score)
+def _by_k(weights: Floats, items: Floats) -> Channel:
+    """What all users with k edges are told alike: weights[min(k, K - 1)] * items."""
 
+    def score(users: UserBatch) -> Floats:
+        steps = np.minimum(users.given.counts, len(weights) - 1)
+        told: Floats = weights[steps][:, None] * items
+        return told
 
-def _edges_channel(bundle: Bundle, edges: sparse.csr_array, arena: Arena) -> Sequence[Floats]:
-    return arena.tabulate(Scorer(replace(bundle, edges=Edges.of(edges))).score)
-
-
-def _lean_channel(bundle: Bundle, lean: Floats, arena: Arena) -> Sequence[Floats]:
-    w = bundle.w.copy()
-    w[:, -1] = lean
-    return arena.tabulate(Scorer(replace(bundle, w=w)).score)
+    return score

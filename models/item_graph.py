@@ -39,11 +39,10 @@ def build_item_graph(
         options: Of the net.
         seed: Of the factorisation.
     """
-    if (
-        bayes.nnz > SPECTRUM_EDGES
-    ):  # factors of a large matrix take minutes, and its tail says little
+    if bayes.nnz > SPECTRUM_EDGES:
+        # Factors of a large matrix take minutes, and its tail says little.
         bayes = prune(bayes, max(1, SPECTRUM_EDGES // bayes.shape[0]))
-    start_v, start_w = spectral_start(bayes, options.dim - 2, seed)
+    start_v, start_w = spectral_start(bayes, options.vectors, seed)
     if options.propagate:
         hop = shared_users(x).tocoo()
         features[HOP].edge_index = _edge_index(hop.col, hop.row)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from firstedge.models.item_encoder import ItemEncoder, ItemGraph
+
+# Dimensions of w beside the net's: what the net makes of popularity, popularity, popularity of
+# late, and the lean of the edges.
+EXTRA = 4
 
 
 @dataclass(frozen=True)
@@ -15,9 +21,11 @@ class NetOptions:
     """Architecture of the net.
 
     Attributes:
-        dim: Dimensions of user and item vectors; two of them carry popularity.
-        most_edges: Rows of the tables by k, less one: larger k share the last row.
-        ranks: Rows of the recency table: later ranks share the last row.
+        dim: Dimensions of user and item vectors; EXTRA of them carry popularity.
+        most_edges: The k up to which each k has a row of its own in the tables by k.
+        ranks: Recency ranks that have a weight of their own.
+        longest: The k and the rank from which on all share the last row; in between, rows are
+            interpolated.
         id_dropout: Probability of hiding an item's ID vector at a step.
         user_dropout: Dropout on the user vector.
         propagate: Whether items exchange vectors over shared users, one hop.
@@ -26,15 +34,23 @@ class NetOptions:
     dim: int = 64
     most_edges: int = 10
     ranks: int = 10
+    longest: int = 100
     id_dropout: float = 0.1
     user_dropout: float = 0.3
     propagate: bool = False
 
     def __post_init__(self) -> None:
-        if self.dim < 3 or self.most_edges < 1 or self.ranks < 1:
-            raise ValueError(f"dim >= 3, most_edges >= 1, ranks >= 1, got {self}")
+        if self.dim <= EXTRA or self.most_edges < 1 or self.ranks < 1:
+            raise ValueError(f"dim > {EXTRA}, most_edges >= 1, ranks >= 1, got {self}")
+        if self.longest < max(self.most_edges, self.ranks):
+            raise ValueError(f"longest is at least most_edges and ranks, got {self}")
         if not (0 <= self.id_dropout < 1 and 0 <= self.user_dropout < 1):
             raise ValueError(f"dropouts lie in [0, 1), got {self}")
+
+    @property
+    def vectors(self) -> int:
+        """Dimensions of what the net learns."""
+        return self.dim - EXTRA
 
 
 @dataclass(frozen=True)
@@ -71,7 +87,7 @@ class Net(nn.Module):
     when the net is exported, so that the bundle needs no extra term.
 
     Args:
-        items: The item encoder, of `options.dim - 2` dimensions.
+        items: The item encoder, of `options.vectors` dimensions.
         sizes: Numbers of kinds, profile values and user text dimensions.
         options: The architecture.
     """
@@ -82,29 +98,43 @@ class Net(nn.Module):
         super().__init__()
         num_kinds, num_profile_values, text_dim = sizes
         num_items, dim = items.id.shape[0], items.id.shape[1] // 2
-        steps = options.most_edges + 1
         self.items, self.options = items, options
+        by_k = interpolation(options.most_edges, options.longest)
+        by_rank = interpolation(options.ranks - 1, options.longest)
+        self.register_buffer("by_k", by_k, persistent=False)
+        self.register_buffer("by_rank", by_rank, persistent=False)
         self.bias = nn.Parameter(torch.zeros(num_items))
-        self.c = nn.Parameter(torch.zeros(steps, dim))
-        self.s = nn.Parameter(torch.ones(steps))
-        self.g = nn.Parameter(torch.ones(steps))
+        self.c = nn.Parameter(torch.zeros(options.most_edges + 1, dim))
+        self.s = nn.Parameter(torch.ones(by_k.shape[1]))
+        self.g = nn.Parameter(torch.ones(by_k.shape[1]))
         self.kind = nn.Parameter(torch.zeros(num_kinds))
-        self.recency = nn.Parameter(torch.zeros(options.ranks))
+        self.recency = nn.Parameter(torch.zeros(by_rank.shape[1]))
         self.profile = nn.Parameter(torch.zeros(num_profile_values, dim))
         self.user_text = nn.Parameter(torch.zeros(text_dim, dim))
         self.dropout = nn.Dropout(options.user_dropout)
 
+    def tables(self) -> dict[str, Tensor]:
+        """The tables c [K, dim], s [K] and g [K] by min(k, K - 1), and recency [R] by rank."""
+        rows = torch.arange(len(self.by_k), device=self.c.device).clamp(max=len(self.c) - 1)
+        return {
+            "c": self.c[rows],
+            "s": self.by_k @ self.s,
+            "g": self.by_k @ self.g,
+            "recency": self.by_rank @ self.recency,
+        }
+
     def embed_users(self, users: UserTensors, v: Tensor) -> Tensor:
         """u, [n, dim]."""
-        step = users.counts.clamp(max=len(self.s) - 1)
-        rank = users.ranks.clamp(max=len(self.recency) - 1)
-        a = users.weights * torch.exp(self.recency[rank] + self.kind[users.kinds])
+        tables = self.tables()
+        step = users.counts.clamp(max=len(self.by_k) - 1)
+        rank = users.ranks.clamp(max=len(self.by_rank) - 1)
+        a = users.weights * torch.exp(tables["recency"][rank] + self.kind[users.kinds])
         # [n, dim]: the weighted sum over each user's targets
         edges = nn.functional.embedding_bag(
             users.targets, v, users.offsets, mode="sum", per_sample_weights=a
         )
-        scale = self.s[step] * users.counts.clamp(min=1).float().rsqrt()
-        u = self.c[step] + scale[:, None] * edges
+        scale = tables["s"][step] * users.counts.clamp(min=1).float().rsqrt()
+        u = tables["c"][step] + scale[:, None] * edges
         if len(users.profile_rows):
             u = u + nn.functional.embedding_bag(
                 users.profile_rows, self.profile, users.profile_offsets, mode="sum"
@@ -159,4 +189,22 @@ class Net(nn.Module):
 
     def _prior_factor(self, users: UserTensors) -> Tensor:
         """g_k of each user, [n]."""
-        return self.g[users.counts.clamp(max=len(self.s) - 1)]
+        return (self.by_k @ self.g)[users.counts.clamp(max=len(self.by_k) - 1)]
+
+
+def interpolation(dense: int, last: int) -> Tensor:
+    """How a table of rows 0..last hangs on fewer numbers: each of 0..dense is one of its own.
+
+    Beyond, there is one every half octave, and rows in between are interpolated by log(1 + row).
+
+    Returns:
+        float32[last + 1, knots], rows that add up to 1.
+    """
+    beyond, knot = [], max(dense, 1) * math.sqrt(2)
+    while knot < last / 2**0.25:
+        beyond.append(round(knot))
+        knot *= math.sqrt(2)
+    knots = sorted({*range(dense + 1), *beyond, last})
+    place = np.log1p(knots)
+    rows = [np.interp(np.log1p(np.arange(last + 1)), place, one) for one in np.eye(len(knots))]
+    return torch.from_numpy(np.stack(rows, 1).astype(np.float32))

@@ -26,7 +26,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-ALL = "all"
+ALL, HALF = "all", "half"
 KS = (0, 1, 2, 3, 5, 10)
 
 # Scores are held for at most this many user-item pairs at a time (64 MB of float32).
@@ -117,12 +117,27 @@ def build_cases(
     cuts = [(str(k), np.full(len(rows), k, np.int64)) for k in ks]
     if with_all:
         cuts.append((ALL, counts - 1))
-    nothing = np.zeros(len(rows) + 1, np.int64)
-    about = UserBatch(_none_given(nothing), nothing, nothing[:0])
-    if known is not None:
-        about = _profiles_of(known, rows)
+    about = _about(known, rows)
     cases = tuple(_cut(asked, kind_weights, about, label, k) for label, k in cuts)
     return KShotCases(cases, rows, histories.num_items)
+
+
+def long_case(
+    histories: Histories, kind_weights: Floats, least: int, known: UserBatch
+) -> KShotCase | None:
+    """Users of long histories, given the first half of their items; None if there are none.
+
+    Args:
+        histories: Events that speak of the users to be asked.
+        kind_weights: float32[num_kinds], the kinds' weights in the Schema.
+        least: Items that are given at least.
+        known: Profiles and texts of the same users.
+    """
+    rows = np.flatnonzero(histories.touches().counts >= 2 * least)
+    if not len(rows):
+        return None
+    asked = histories.take(rows)
+    return _cut(asked, kind_weights, _about(known, rows), HALF, asked.touches().counts // 2)
 
 
 @dataclass(frozen=True)
@@ -219,6 +234,13 @@ def _cut(
     later = ranges(touches.offsets[:-1] + k, lengths)
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
     return KShotCase(label, users, Targets(offsets, touches.items[later]))
+
+
+def _about(known: UserBatch | None, rows: Ints) -> UserBatch:
+    nothing = np.zeros(len(rows) + 1, np.int64)
+    if known is None:
+        return UserBatch(_none_given(nothing), nothing, nothing[:0])
+    return _profiles_of(known, rows)
 
 
 def _none_given(offsets: Ints) -> Given:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from firstedge.graph.histories import Histories, Touches
-from firstedge.models.fusion import Arena
+from firstedge.models.fusion import Arena, Block
 from firstedge.models.metrics import Targets
 from firstedge.models.protocol import KShotCases
 from firstedge.models.scorer import Scorer, UserBatch
@@ -36,13 +36,13 @@ def choose_repeat(
     if not some:
         return 0.0
     again = [replace(case, targets=_targets(asked.later(k).touches())) for case, k in some]
-    arena = Arena(replace(cases, cases=tuple(again)), exclude_given=False)
-    gains = []
-    for part, users in enumerate(arena.users):
-        scores, repeats = scorer.score(users), _given_weights(scorer, users)
-        gains.append([arena.gains(part, scores + np.float32(x) * repeats) for x in WEIGHTS])
-    means = [np.concatenate(of_weight).mean() for of_weight in zip(*gains, strict=True)]
-    return WEIGHTS[int(np.argmax(means))]
+    arena = Arena(again, scorer.num_items, exclude_given=False)
+
+    def scores(block: Block) -> Iterator[Floats]:
+        plain, repeats = scorer.score(block.users), _given_weights(scorer, block.users)
+        return (plain + np.float32(weight) * repeats for weight in WEIGHTS)
+
+    return WEIGHTS[arena.best(scores)[1]]
 
 
 def _targets(touches: Touches) -> Targets:

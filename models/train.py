@@ -6,7 +6,6 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import sparse
 
@@ -22,22 +21,23 @@ from firstedge.models.card import kshot_table
 from firstedge.models.closed_forms import NaiveBayes, naive_bayes, profile_lifts
 from firstedge.models.evidence import EvidenceOptions, build_evidence, choose_evidence
 from firstedge.models.fit import FitOptions, Fitted, NetRanker, fit
-from firstedge.models.fuse import finish, fuse
+from firstedge.models.fuse import choose_half_life, finish, fuse, late_popularity
 from firstedge.models.fusion import Arena
 from firstedge.models.item_encoder import ItemEncoder, ItemGraph
 from firstedge.models.item_graph import build_item_graph, item_features
 from firstedge.models.net import Net, NetOptions
-from firstedge.models.protocol import KS, build_cases, evaluate
+from firstedge.models.protocol import KS, KShotCase, KShotCases, build_cases, evaluate, long_case
 from firstedge.models.repeats import choose_repeat
 from firstedge.models.rounds import hold_out, known_users, training_data
 from firstedge.models.scorer import Scorer
 from firstedge.models.text_axes import principal_axes
 from firstedge.models.truncation import Truncation, Truncator
 
-Ints = npt.NDArray[np.int64]
-
 # The naive Bayes edges whose spectrum the net starts from.
 SPECTRUM = NaiveBayes(smoothing=100.0, length_discount=0.5)
+
+# How much the answers to long histories weigh beside those at one k, when terms are weighed.
+LONG_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,11 @@ class TrainOptions:
         ks: Numbers of given items at which validation users are asked, as far as their histories
             go.
         least_users: Validation users with enough items that a k needs to be asked at.
-        most_cells: Scores of validation users that one channel of the fusion has; a larger
+        least_share: The same as a share of the validation users that have an item: fewer would be
+            the most active ones alone.
+        most_cells: Scores computed to try one option, of a closed form or after an epoch; a larger
             validation set is sampled.
+        most_fused_cells: Scores computed of one channel of the fusion.
         asked_users: Validation users whom a large catalogue is asked about all the same.
     """
 
@@ -69,7 +72,9 @@ class TrainOptions:
     profile_smoothing: float = 2000.0
     ks: tuple[int, ...] = KS
     least_users: int = 50
+    least_share: float = 0.25
     most_cells: int = 24_000_000
+    most_fused_cells: int = 80_000_000
     asked_users: int = 300
 
 
@@ -103,9 +108,17 @@ def train(
     clock.lap("net")
     learned = Learned.of_net(fitted.net, graph)
     evidence = build_evidence(learner.data, choice)
-    axes = principal_axes(snapshot.item_text, options.text_axes)
-    draft = Draft(snapshot, learner.data, learned, evidence, learner.profile_lifts(), axes)
-    fusion = fuse(draft, learner.arena, options.edges_per_item)
+    half_life = choose_half_life(learner.data, learner.first)
+    draft = Draft(
+        snapshot=snapshot,
+        data=learner.data,
+        learned=learned,
+        evidence=evidence,
+        profile_lifts=learner.profile_lifts(),
+        text_axes=principal_axes(snapshot.item_text, options.text_axes),
+        late=late_popularity(learner.data, half_life),
+    )
+    fusion = fuse(draft, learner.wide, options.edges_per_item, half_life)
     clock.lap("fusion")
     bundle = finish(draft, fusion)
     repeat = choose_repeat(Scorer(bundle), learner.validation, learner.cases, learner.ks)
@@ -156,21 +169,31 @@ class _Learner:
             raise DataError("the training users have no event that speaks: import events first")
         self.data = training_data(held)
         self.ks = feasible_ks(held.validation, options)
-        asked = self._sample(held.validation)
-        self.validation = held.validation.take(asked)
-        known = known_users(snapshot, split.validation[asked])
-        self.cases = build_cases(
-            self.validation, self.weights, self.ks, known=known, with_all=False
-        )
-        self.arena = Arena(self.cases)
+        # Whatever is tried often asks few users; the last choice, of the fusion, asks more.
+        self.validation, self.cases, _ = self._cases(held.validation, options.most_cells)
+        _, cases, long = self._cases(held.validation, options.most_fused_cells)
+        n = held.train.num_items
+        self.arena, self.first = Arena(self.cases.cases, n), Arena(self.cases.cases[:1], n)
+        shares = [1.0] * len(cases.cases) + [LONG_SHARE] * len(long)
+        self.wide = Arena((*cases.cases, *long), n, shares)
 
-    def _sample(self, validation: Histories) -> Ints:
-        """Validation users with enough items, as many as `most_cells` allows; int64[n]."""
+    def _cases(
+        self, validation: Histories, most_cells: int
+    ) -> tuple[Histories, KShotCases, tuple[KShotCase, ...]]:
+        """Validation users with enough items, as many as the cells allow, and their cases.
+
+        The last is of those among them with long histories, if they are enough.
+        """
         rows = np.flatnonzero(validation.touches().counts > max(self.ks))
-        cells = validation.num_items * len(self.ks)
-        most = max(self.options.most_cells // cells, self.options.asked_users)
+        most = max(most_cells // (validation.num_items * len(self.ks)), self.options.asked_users)
         rng = np.random.default_rng(self.options.fit.seed)
-        return np.sort(rng.permutation(rows)[:most])
+        asked = np.sort(rng.permutation(rows)[:most])
+        histories = validation.take(asked)
+        known = known_users(self.snapshot, self.split.validation[asked])
+        cases = build_cases(histories, self.weights, self.ks, known=known, with_all=False)
+        long = long_case(histories, self.weights, max(self.ks) + 1, known)
+        enough = long is not None and len(long.users) >= self.options.least_users
+        return histories, cases, (long,) if long is not None and enough else ()
 
     def graph(self) -> ItemGraph:
         """The item graph; the ID vectors start from the default naive Bayes edges."""
@@ -199,7 +222,7 @@ class _Learner:
 
         def validate(net: Net) -> float:
             ranker = NetRanker(net, graph, prior, self.options.fit.torch_device)
-            return self.arena.ndcg(self.arena.tabulate(ranker.score))
+            return self.arena.ndcg(ranker.score)
 
         return fit(net, graph, truncator, known, prior, validate, self.options.fit)
 
@@ -225,9 +248,10 @@ def feasible_ks(histories: Histories, options: TrainOptions) -> tuple[int, ...]:
         DataError: If not even k = 0 can be asked.
     """
     counts = histories.touches().counts
+    least = max(options.least_users, options.least_share * int((counts > 0).sum()))
     for last in range(len(options.ks), 0, -1):
         enough = int((counts > options.ks[last - 1]).sum())
-        if enough >= options.least_users or (last == 1 and enough):
+        if enough >= least or (last == 1 and enough):
             return options.ks[:last]
     raise DataError(
         f"none of the {len(histories):,} validation users has an event: import more events"

@@ -25,11 +25,14 @@ class Truncation:
     """How examples are drawn.
 
     Attributes:
-        most: The largest number of given items.
+        most: The largest number of given items of an example that is not long.
+        long: Probability that a user with more items than that gives a long example: k is then
+            between `most` and all but one, equal ratios equally likely.
         shares: Probabilities of giving the first k, a random k, and a window of k.
     """
 
     most: int = 10
+    long: float = 0.15
     shares: tuple[float, float, float] = (0.5, 0.25, 0.25)
 
     def __post_init__(self) -> None:
@@ -75,9 +78,7 @@ class Truncator:
     def draw(self, rng: np.random.Generator) -> Examples:
         """One example for each user, in random order."""
         counts = self.touches.counts
-        k = (rng.random(len(counts)) * (np.minimum(self.truncation.most, counts - 1) + 1)).astype(
-            np.int64
-        )
+        k = self._draw_k(rng)
         mode = rng.choice(3, len(counts), p=self.truncation.shares)
         start = np.where(mode == WINDOW, (rng.random(len(counts)) * (counts - k)), 0)
         chosen, targets = self._choose(k, mode, start.astype(np.int64), rng)
@@ -89,6 +90,14 @@ class Truncator:
         items = self.touches.items[targets][ranges(numbers[:-1][order], lengths)]
         offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
         return Examples(self.users[order], _reorder(given, order), offsets, items)
+
+    def _draw_k(self, rng: np.random.Generator) -> Ints:
+        """int64[n], how many items each user gives."""
+        counts, most = self.touches.counts, self.truncation.most
+        k = rng.random(len(counts)) * (np.minimum(most, counts - 1) + 1)
+        long = (rng.random(len(counts)) < self.truncation.long) & (counts > most + 1)
+        ratio = np.maximum(counts, most) / most
+        return np.where(long, most * ratio ** rng.random(len(counts)), k).astype(np.int64)
 
     def _touch_numbers(self) -> Ints:
         """int64[num_events]: which touch each event belongs to, -1 for events on categories."""

@@ -16,12 +16,12 @@ import numpy.typing as npt
 from firstedge.graph.errors import BundleError
 from firstedge.graph.histories import kind_weights
 from firstedge.loaders.snapshot import Snapshot
-from firstedge.models.assemble import Draft, Learned
+from firstedge.models.assemble import ByK, Draft, Learned
 from firstedge.models.baselines import TrainingData
 from firstedge.models.bundle import Bundle, Coefficients
 from firstedge.models.closed_forms import CategoryTree, NaiveBayes, profile_lifts
 from firstedge.models.evidence import EvidenceChoice, build_evidence
-from firstedge.models.fuse import Fusion, finish
+from firstedge.models.fuse import Fusion, finish, late_popularity
 
 Floats = npt.NDArray[np.float32]
 
@@ -47,9 +47,17 @@ def update_bundle(bundle: Bundle, snapshot: Snapshot) -> Bundle:
     smoothing = float(about["options"]["profile_smoothing"])
     lifts = profile_lifts(data.x, snapshot.profiles, smoothing)
     evidence = build_evidence(data, _choice(about["evidence"]))
-    learned = carry_over(bundle, snapshot)
-    draft = Draft(snapshot, data, learned, evidence, lifts, bundle.text_axes)
-    fresh = finish(draft, _fusion(about["fusion"]))
+    fusion = _fusion(about["fusion"])
+    draft = Draft(
+        snapshot=snapshot,
+        data=data,
+        learned=carry_over(bundle, snapshot),
+        evidence=evidence,
+        profile_lifts=lifts,
+        text_axes=bundle.text_axes,
+        late=late_popularity(data, fusion.half_life),
+    )
+    fresh = finish(draft, fusion)
     news = {
         "updated_fingerprint": snapshot.fingerprint,
         "users": len(snapshot.users),
@@ -137,5 +145,9 @@ def _fusion(stored: dict[str, Any]) -> Fusion:
         **stored,
         "sizes": tuple(stored["sizes"]),
         "coefficients": Coefficients(**stored["coefficients"]),
+        "by_k": ByK(**stored["by_k"]),
     }
-    return Fusion(**restored)
+    fusion = Fusion(**restored)
+    # The bundle's first row of c has this factor already.
+    by_k = replace(fusion.by_k, start_net=fusion.coefficients.net or 1.0)
+    return replace(fusion, by_k=by_k)

@@ -13,7 +13,7 @@ from firstedge.models.closed_forms import CategoryTree
 from firstedge.models.fit import user_tensors
 from firstedge.models.item_encoder import HOP, ItemEncoder, ItemGraph
 from firstedge.models.item_graph import item_features, shared_users
-from firstedge.models.net import Net, NetOptions
+from firstedge.models.net import Net, NetOptions, interpolation
 from firstedge.models.scorer import UserBatch
 
 # Items 0 and 1 are in category 1, whose parent is category 0; item 2 is in none and was never
@@ -64,10 +64,10 @@ def test_shared_users_by_hand() -> None:
 
 
 def test_a_user_is_a_weighted_sum_and_one_step_moves_against_the_gradient() -> None:
-    options = NetOptions(dim=3, most_edges=2, ranks=2, id_dropout=0.0, user_dropout=0.0)
+    options = NetOptions(dim=5, most_edges=2, ranks=2, longest=2, id_dropout=0.0, user_dropout=0.0)
     net = Net(encoder(propagate=False), (1, 0, 0), options)
     with torch.no_grad():
-        net.recency.copy_(torch.tensor([0.0, math.log(0.5)]))
+        net.recency.copy_(torch.tensor([0.0, math.log(0.5), 0.0]))
         net.c.copy_(torch.tensor([[0.0], [0.0], [0.1]]))
         net.s.copy_(torch.tensor([1.0, 1.0, 2.0]))
     given = Given(
@@ -96,3 +96,14 @@ def test_a_user_is_a_weighted_sum_and_one_step_moves_against_the_gradient() -> N
     torch.testing.assert_close(net.bias.grad, gradient)
     torch.optim.SGD([net.bias], lr=10.0).step()
     torch.testing.assert_close(net.bias.detach(), -10 * gradient)
+
+
+def test_tables_between_their_numbers_by_hand() -> None:
+    """Rows 0, 1, 2 are their own; 3 and 4 hang on 2, 3 and 4; half an octave is a step."""
+    rows = interpolation(2, 8).numpy()
+    places = np.log1p([0, 1, 2, 3, 4, 6, 8])  # 2 sqrt 2 = 2.8, 4, 5.7 and the last
+    np.testing.assert_allclose(rows.sum(1), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(rows @ places, np.log1p(np.arange(9)), rtol=1e-6)
+    assert rows.shape == (9, 7)
+    share = (math.log(6) - math.log(5)) / (math.log(7) - math.log(5))
+    np.testing.assert_allclose(rows[5, 4:6], [1 - share, share], rtol=1e-6)

@@ -28,7 +28,7 @@ def shop() -> tuple[ItemGraph, Net, UserBatch, torch.Tensor]:
     trained = torch.ones(ITEMS, dtype=torch.bool)
     trained[-1] = False
     graph = ItemGraph(features, torch.randn(ITEMS, 2), torch.randn(ITEMS, 2), trained)
-    options = NetOptions(dim=4, id_dropout=0.0, user_dropout=0.0)
+    options = NetOptions(dim=6, id_dropout=0.0, user_dropout=0.0)
     net = Net(ItemEncoder(graph, 0.0, propagate=False), (1, 0, 0), options)
     zeros = np.zeros(3, np.int64)
     given = Given(np.array([0, 2, 3]), np.array([1, 2, 3]), zeros, zeros, np.ones(3, np.float32))
@@ -85,7 +85,7 @@ def category_shop() -> tuple[ItemGraph, Net]:
     trained[-1] = False
     graph = ItemGraph(features, torch.randn(ITEMS, 2), torch.randn(ITEMS, 2), trained)
     encoder = ItemEncoder(graph, 0.0, propagate=False)
-    return graph, Net(encoder, (1, 0, 0), NetOptions(dim=4, id_dropout=0.0, user_dropout=0.0))
+    return graph, Net(encoder, (1, 0, 0), NetOptions(dim=6, id_dropout=0.0, user_dropout=0.0))
 
 
 def test_items_encoded_alone_are_those_encoded_together() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstedge.graph.errors import DataError
-from firstedge.models.protocol import build_cases, evaluate, rank_case, top_k
+from firstedge.models.protocol import build_cases, evaluate, long_case, rank_case, top_k
 from firstedge.models.scorer import UserBatch
 from tests.models.small import NUM_ITEMS, WEIGHTS, histories_of
 
@@ -41,6 +41,17 @@ def test_cuts_by_hand() -> None:
     assert [given_of(but_last, 0), wanted_of(but_last, 0)] == [[3, 5, 9], [1]]
     assert [given_of(but_last, 1), wanted_of(but_last, 1)] == [[5, 6, 7], [4]]
     assert cases.without_all().labels == ("0", "1", "2")
+
+
+def test_long_histories_by_hand() -> None:
+    histories = histories_of([3, 9, 3, 5, 3, 1, 5, 0], [0, 1, 2], [7, 6, 5, 4, 3])
+    nothing = build_cases(histories, WEIGHTS, (0,)).cases[0].users
+    case = long_case(histories, WEIGHTS, 2, nothing)
+    assert case is not None
+    assert case.label == "half"
+    assert [given_of(case, 0), wanted_of(case, 0)] == [[3, 5, 9], [1, 0]]
+    assert [given_of(case, 1), wanted_of(case, 1)] == [[6, 7], [5, 4, 3]]
+    assert long_case(histories, WEIGHTS, 3, nothing) is None
 
 
 def test_profiles_and_texts_follow_their_users() -> None:

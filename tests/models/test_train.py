@@ -11,15 +11,19 @@ from firstedge.graph.histories import Given, kind_weights
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
 from firstedge.models.assemble import Learned
+from firstedge.models.baselines import TrainingData
 from firstedge.models.bundle import Bundle
 from firstedge.models.card import model_card
+from firstedge.models.closed_forms import CategoryTree
 from firstedge.models.fit import FitOptions, user_tensors, with_profiles
-from firstedge.models.net import NetOptions
+from firstedge.models.fuse import late_popularity
+from firstedge.models.net import EXTRA, NetOptions
 from firstedge.models.protocol import build_cases, evaluate
 from firstedge.models.rounds import known_users
 from firstedge.models.scorer import Scorer, UserBatch
-from firstedge.models.train import TrainOptions, train
+from firstedge.models.train import TrainOptions, feasible_ks, train
 from firstedge.models.update import update_bundle
+from tests.models.small import histories_of, users_of
 from tests.models.tastes import TASTES, taste_shop
 
 OPTIONS = TrainOptions(
@@ -115,6 +119,34 @@ def test_the_card_shows_the_first_answers(bundle: Bundle) -> None:
     assert rows[2] in model_card(bundle)
 
 
+def test_few_active_users_do_not_choose_for_all() -> None:
+    histories = histories_of(*[[0, 1]] * 70, *[[0, 1, 2, 3]] * 30, [], [])
+    options = TrainOptions(ks=(0, 1, 3), least_users=10, least_share=0.25)
+    assert feasible_ks(histories, options) == (0, 1, 3)
+    assert feasible_ks(histories, replace(options, least_share=0.31)) == (0, 1)
+    assert feasible_ks(histories, replace(options, least_users=31)) == (0, 1)
+
+
+def test_strangers_are_answered_by_what_the_coefficients_say(
+    shop: Snapshot, split: Split, bundle: Bundle
+) -> None:
+    """At k = 0 the two popularities and what the net says of everybody have their own weights."""
+    fusion = bundle.about["fusion"]
+    by_k, net = fusion["by_k"], fusion["coefficients"]["net"]
+    nobody = users_of([])
+    data = TrainingData(
+        shop.histories.speaking(shop.schema).take(split.train),
+        CategoryTree(shop.primary, shop.parents),
+        shop.item_text,
+    )
+    expected = by_k["start_prior"] * data.log_prior + net * bundle.b
+    expected += by_k["start_recent"] * late_popularity(data, fusion["half_life"])
+    said = Scorer(bundle).score(nobody)[0] - expected
+    dim = bundle.dim - EXTRA
+    learned = bundle.w[:, :dim] @ bundle.c[0, :dim] + bundle.c[0, dim] * bundle.w[:, dim]
+    np.testing.assert_allclose(said, net * learned, rtol=1e-3, atol=1e-3)
+
+
 def test_too_little_to_learn_from_is_an_error(shop: Snapshot) -> None:
     nobody = np.empty(0, np.int64)
     with pytest.raises(DataError, match="import"):
@@ -129,7 +161,7 @@ def test_an_update_of_nothing_changes_nothing_that_was_learned(
     fresh = update_bundle(bundle, shop)
     for name in ("v", "c", "s", "kind", "recency", "profile", "text_w", "category_w"):
         np.testing.assert_allclose(getattr(fresh, name), getattr(bundle, name), err_msg=name)
-    dim = bundle.dim - 2
+    dim = bundle.dim - EXTRA
     np.testing.assert_allclose(fresh.w[:, :dim], bundle.w[:, :dim])
     assert fresh.coefficients == bundle.coefficients
     # The held-out users count now.

@@ -22,9 +22,9 @@ def histories(seed: int = 0) -> Histories:
     return Histories.of(events, 31, ITEMS)  # user 30 has no event
 
 
-def drawn(shares: tuple[float, float, float]) -> tuple[Histories, Examples]:
+def drawn(shares: tuple[float, float, float], long: float = 0.0) -> tuple[Histories, Examples]:
     h = histories()
-    truncator = Truncator(h, np.array([1.0, 0.5], np.float32), Truncation(4, shares))
+    truncator = Truncator(h, np.array([1.0, 0.5], np.float32), Truncation(4, long, shares))
     return h, truncator.draw(np.random.default_rng(1))
 
 
@@ -53,6 +53,20 @@ def test_first_gives_the_first_items_and_asks_for_the_rest() -> None:
         k = len(items)
         assert k <= 4
         assert (set(items), targets) == (set(touched[:k]), touched[k:])
+
+
+def test_long_examples_give_more_items_and_leave_one_to_ask_for() -> None:
+    h, examples = drawn((1.0, 0.0, 0.0), long=1.0)
+    given = []
+    for row, user in enumerate(examples.users):
+        items, targets = parts(examples, row)
+        touched = order_of_touch(h, user)
+        k = len([target for target in items if target < ITEMS])
+        assert targets == touched[k:]
+        assert targets
+        given.append(k)
+        assert k >= 4 or len(touched) <= 5
+    assert max(given) > 7
 
 
 def test_given_edges_are_what_serving_would_have_been_given() -> None:
