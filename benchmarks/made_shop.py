@@ -51,7 +51,10 @@ def build_bundle(shape: Shape, rng: np.random.Generator) -> Bundle:
         near = centres[rng.integers(0, KINDS_OF_TASTE, rows)] + 0.5 * normal(rows, DIM)
         return near * scale
 
-    text = normal(n, text_dim)
+    w = taste(n)
+    # Items that are chosen together lie together: what one brings is near to where it lies.
+    v = np.concatenate((w, taste(m))) + np.float32(0.3) * taste(n + m)
+    text = taste(n)[:, :text_dim].copy()
     text /= np.maximum(np.linalg.norm(text, axis=1, keepdims=True), 1e-9)
     return Bundle(
         items=Vocabulary(tuple(f"{row:08d}" for row in range(n))),
@@ -72,9 +75,9 @@ def build_bundle(shape: Shape, rng: np.random.Generator) -> Bundle:
             prior=0.3, category=0.7, interest=1, profile=1, text=1 if shape.text else 0, net=1
         ),
         prior=-np.log1p(popularity),
-        w=taste(n),
+        w=w,
         b=normal(n) * np.float32(0.1),
-        v=taste(n + m),
+        v=v,
         c=normal(11, DIM) * np.float32(0.1),
         s=np.ones((11, DIM), np.float32),
         kind=np.zeros(len(schema.kind), np.float32),

@@ -100,6 +100,8 @@ BENCHMARKS = (
                 1.1,
                 at_most=True,
             ),
+            Figure("approximate, times faster", ("exact / approximate answer (goal >= 10)",), 10),
+            Figure("approximate, recall", ("recall of the approximate (goal >= .98)",), 0.98),
         ),
     ),
     Benchmark(

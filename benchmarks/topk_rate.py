@@ -2,7 +2,8 @@
 
 The vector part (products of the user's vector with all items' and the top k of them) is what
 `faiss.IndexFlatIP` does; the edges, which faiss has no notion of, are timed apart, and so is the
-whole answer from Query to Ranking. Rounds are interleaved, so that both meet the same machine.
+whole answer from Query to Ranking, exact and approximate. Rounds are interleaved, so that all meet
+the same machine.
 
     python -m benchmarks.topk_rate [--items 1000000] [--json]
 """
@@ -28,6 +29,7 @@ from firstedge.serving.recommender import Recommender
 from firstedge.serving.topk import top_k
 
 K, EVENTS, EDGES_PER_ITEM = 20, 5, 50
+ASKED = 300  # strangers that the recall is measured by
 
 
 def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -41,6 +43,19 @@ def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, lis
     return times
 
 
+def recall(exact: Recommender, approximate: Recommender, rng: np.random.Generator) -> float:
+    """Share of the exact top 20 that is found, over strangers with five random events."""
+    ids = exact.bundle.items.ids
+    queries = [
+        Query([Event(item=ids[row]) for row in rng.integers(0, len(ids), EVENTS)])
+        for _ in range(ASKED)
+    ]
+    found = 0
+    for query in queries:
+        found += len({*exact.recommend(query, K)} & {*approximate.recommend(query, K)})
+    return found / (K * ASKED)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=1_000_000)
@@ -50,6 +65,9 @@ def main() -> None:
     rng = np.random.default_rng(0)
     bundle = build_bundle(Shape(args.items, categories=0, edges=EDGES_PER_ITEM, text=False), rng)
     recommender, scorer = Recommender(bundle), Scorer(bundle)
+    began = time.perf_counter()
+    approximate = Recommender(bundle, approximate=True)
+    built = time.perf_counter() - began
     rows = rng.integers(0, args.items, EVENTS)
     query = Query([Event(item=bundle.items.ids[row]) for row in rows])
     users = QueryReader(bundle).read([query]).users
@@ -62,6 +80,7 @@ def main() -> None:
         "vector part": lambda: top_k(bundle.w @ u[0], K),
         "edges": lambda: only_edges.lift(users.given),
         "whole answer": lambda: recommender.recommend(query, K),
+        "approximate answer": lambda: approximate.recommend(query, K),
     }
     expected = flat.search(u, K)[1][0].tolist()
     assert top_k(bundle.w @ u[0], K).tolist() == expected  # noqa: S101
@@ -71,6 +90,10 @@ def main() -> None:
     result = {f"{name}, ms": round(float(np.median(t)), 3) for name, t in times.items()}
     ratio = np.median(np.array(times["vector part"]) / np.array(times["faiss"]))
     result["vector part / faiss (goal <= 1.1)"] = round(float(ratio), 3)
+    saved = np.median(np.array(times["whole answer"]) / np.array(times["approximate answer"]))
+    result["exact / approximate answer (goal >= 10)"] = round(float(saved), 2)
+    result["recall of the approximate (goal >= .98)"] = recall(recommender, approximate, rng)
+    result["approximate, seconds to build"] = round(built, 1)
     if args.json:
         print(json.dumps({"items": args.items, "dim": DIM, "k": K, **result}))
         return

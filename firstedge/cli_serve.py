@@ -106,6 +106,14 @@ def serve(
             help="Send spans to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names.",
         ),
     ] = False,
+    approximate: Annotated[
+        bool,
+        typer.Option(
+            "--approximate",
+            envvar="FIRSTEDGE_APPROXIMATE",
+            help="Score only items near to the user: for some 100,000 items and more.",
+        ),
+    ] = False,
     schema: SchemaPath = None,
     store: StoreUrl = "",
     bundle: BundlePath = BUNDLE,
@@ -143,7 +151,11 @@ def serve(
         tokens=tokens,
     )
     log_to_stderr(log_format, log_level)
-    service = Service(options, lambda path: _load(path, encoder, cache, device))
+
+    def load(path: Path) -> Recommender:
+        return _load(path, encoder, cache, device, approximate)
+
+    service = Service(options, load)
 
     def ready(bound: int) -> None:
         if as_json:
@@ -165,12 +177,13 @@ def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
     return ServerTls(certificate, key, client_ca)
 
 
-def _load(path: Path, encoder: str, cache: Path, device: str) -> Recommender:
+def _load(path: Path, encoder: str, cache: Path, device: str, approximate: bool) -> Recommender:
     from firstedge.serving.recommender import Recommender
 
     trained = load_bundle(path)
     if encoder == "none" or not trained.encoder:
-        return Recommender(trained)
+        return Recommender(trained, approximate=approximate)
     from firstedge.encoders import open_encoder
 
-    return Recommender(trained, open_encoder(str(encoder_folder(path) or encoder), cache, device))
+    reader = open_encoder(str(encoder_folder(path) or encoder), cache, device)
+    return Recommender(trained, reader, approximate)

@@ -41,6 +41,7 @@ SETTINGS: dict[str, type] = {
     "tokens": str,
     "user_seconds": float,
     "item_seconds": float,
+    "approximate": bool,
 }
 _NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 

@@ -86,12 +86,7 @@ class Finder:
             rows_reaching(estimate, one.k, margin)
             for estimate, one, margin in zip(estimates, wanted, margins, strict=True)
         ]
-        scores = self._exact(users, terms, rows)
-        found = []
-        for user_rows, exact, one in zip(rows, scores, wanted, strict=True):
-            order = np.lexsort((user_rows, -exact))[: one.k]
-            found.append(Found(user_rows[order], exact[order]))
-        return found
+        return in_order(rows, self._exact(users, terms, rows), wanted)
 
     def _estimate(self, terms: Terms) -> Floats:
         """float32[num_users, n]: the scores, but for rounding."""
@@ -142,3 +137,14 @@ class Finder:
             if count < len(one):
                 scores[user] = self._scorer.score(users.take(user, user + 1))[0, one]
         return scores
+
+
+def in_order(
+    rows: Sequence[Ints], scores: Sequence[Floats], wanted: Sequence[Wanted]
+) -> list[Found]:
+    """Each user's k best of some rows with their scores."""
+    found = []
+    for user_rows, exact, one in zip(rows, scores, wanted, strict=True):
+        order = np.lexsort((user_rows, -exact))[: one.k]
+        found.append(Found(user_rows[order], exact[order]))
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ from firstedge.serving.reasons import Explainer, Explanation
 from firstedge.serving.request import Request, check_k
 from firstedge.serving.topk import top_k
 
+if TYPE_CHECKING:
+    from firstedge.serving.nearest import Nearest
+
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -42,32 +45,43 @@ class Recommender:
         bundle: The trained model.
         encoder: The text encoder that the bundle was trained with, for the texts of users and of
             new items; without one a user's text is reported as unused.
+        approximate: Whether only items near to the user are scored, which is faster from some
+            hundred thousand items on and misses a little; see `serving/nearest.py`. Needs faiss,
+            and a minute for a million items.
 
     Raises:
         BundleError: If the bundle was trained with another encoder.
+        MissingDependency: If ``approximate`` needs faiss and it is not installed.
     """
 
-    def __init__(self, bundle: Bundle, encoder: TextEncoder | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, encoder: TextEncoder | None = None, approximate: bool = False
+    ) -> None:
         self.bundle = bundle
         self._encoder = encoder
         self._reader = QueryReader(bundle, encoder)
         self._scorer = Scorer(bundle)
         self._index = ItemIndex(bundle)
-        self._finder = Finder(self._scorer)
+        self._finder = _finder(self._scorer, approximate)
         self._explainer = Explainer(self._scorer)
 
     @classmethod
-    def load(cls, path: str | Path, encoder: TextEncoder | None = None) -> Self:
+    def load(
+        cls, path: str | Path, encoder: TextEncoder | None = None, approximate: bool = False
+    ) -> Self:
         """A recommender for the current version of the bundle at ``path``.
 
         Raises:
             BundleError: If there is no such bundle, or it is harmed.
         """
-        return cls(load_bundle(path), encoder)
+        return cls(load_bundle(path), encoder, approximate)
 
     def of(self, bundle: Bundle) -> Self:
-        """A recommender like this one, encoder and all, for another bundle."""
-        return type(self)(bundle, self._encoder)
+        """A recommender like this one for the same bundle with further items behind its own."""
+        other = type(self)(bundle, self._encoder)
+        if not isinstance(self._finder, Finder):
+            other._finder = self._finder.over(other._scorer)
+        return other
 
     @property
     def encoder(self) -> TextEncoder | None:
@@ -264,3 +278,11 @@ class Recommender:
         rows = self.bundle.items.rows(ranking.ids)
         reasons = self._explainer.explain(user, rows, ranking.scores, LISTED_REASONS)
         return replace(ranking, reasons=reasons)
+
+
+def _finder(scorer: Scorer, approximate: bool) -> Finder | Nearest:
+    if not approximate:
+        return Finder(scorer)
+    from firstedge.serving.nearest import Nearest
+
+    return Nearest(scorer)
