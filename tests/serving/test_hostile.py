@@ -15,9 +15,9 @@ from firstedge.serving.options import ServiceOptions
 from firstedge.serving.query import Event, Query
 from firstedge.serving.wire import Limits
 from tests.serving.fuzz import ALLOWED, Fuzzer, ask
+from tests.serving.places import BUNDLE
 from tests.serving.servers import running
 from tests.serving.stores import write_store
-from tests.serving.test_live import BUNDLE
 
 BLOCK = 5_000
 

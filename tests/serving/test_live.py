@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ from firstedge.graph.errors import (
     StoreLocked,
     StoreUnavailable,
 )
-from firstedge.graph.store import GraphStore, open_store
-from firstedge.models.bundle import Bundle
+from firstedge.graph.store import open_store
 from firstedge.models.bundle_file import save_bundle
 from firstedge.serving.calls import Item, RecordedEvent
 from firstedge.serving.client import Client, ClientOptions
@@ -29,50 +27,9 @@ from firstedge.serving.options import ServiceOptions
 from firstedge.serving.query import Event, Query, joined
 from firstedge.serving.recommender import Recommender
 from firstedge.serving.store_users import read_query
-from tests.models.bundles import random_bundle
+from tests.serving.places import BUNDLE, LASTING, Place, shop_bundle
 from tests.serving.servers import retried, running, wait_for
 from tests.serving.stores import fill_store
-
-LASTING = ClientOptions(timeout=60)
-
-
-def shop_bundle(seed: int = 0) -> Bundle:
-    """A random bundle whose items have titles, properties and a flag in the store."""
-    bundle = random_bundle(seed=seed)
-    names = bundle.schema.item.model_copy(
-        update={"title": "{title}", "properties": ("price",), "available": "in_stock"}
-    )
-    schema = bundle.schema.model_copy(update={"item": names})
-    return replace(bundle, schema=schema, table=replace(bundle.table, titles=bundle.items.ids))
-
-
-BUNDLE = shop_bundle()
-
-
-@dataclass(frozen=True)
-class Place:
-    """A store and a bundle's folder, not served yet."""
-
-    url: str
-    bundle: Path
-
-    def options(self, **more: Any) -> ServiceOptions:
-        return ServiceOptions(self.bundle, self.url, port=0, watch_seconds=0.05, **more)
-
-    def open(self) -> GraphStore:
-        return open_store(self.url, BUNDLE.schema)
-
-
-@pytest.fixture(params=["embedded", "neo4j"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    save_bundle(BUNDLE, tmp_path / "bundle")
-    url = str(tmp_path / "shop.lbug")
-    if request.param == "neo4j":
-        url = request.getfixturevalue("neo4j_server").url
-    place = Place(url, tmp_path / "bundle")
-    with place.open() as store:
-        fill_store(store, BUNDLE)
-    return place
 
 
 def test_what_is_recorded_moves_the_next_answer(place: Place) -> None:

@@ -32,7 +32,7 @@ from firstedge.graph.errors import (
 from firstedge.graph.store import open_store
 from firstedge.models.bundle_file import TENSORS, current_version, save_bundle
 from firstedge.serving.client import Client, ClientOptions
-from firstedge.serving.filter import Condition, Filter, Range
+from firstedge.serving.filter import Filter
 from firstedge.serving.guard import NAME
 from firstedge.serving.options import ServiceOptions
 from firstedge.serving.query import Event, Query, joined
@@ -43,8 +43,9 @@ from firstedge.serving.store_users import read_query
 from firstedge.serving.v1 import recommender_pb2 as pb
 from firstedge.serving.v1 import recommender_pb2_grpc as pb_grpc
 from tests.models.bundles import random_bundle
+from tests.serving.questions import random_query
 from tests.serving.servers import retried, running, wait_for
-from tests.serving.stores import NUM_USERS, write_store
+from tests.serving.stores import write_store
 
 BUNDLE = random_bundle()
 LIBRARY = Recommender(BUNDLE)
@@ -83,49 +84,6 @@ def client(shop: Shop) -> Iterator[Client]:
 def stub(shop: Shop) -> Iterator[Any]:
     with grpc.insecure_channel(shop.address) as channel:
         yield pb_grpc.RecommenderStub(channel)
-
-
-def random_query(rng: np.random.Generator) -> Query:
-    def event(at: int) -> Event:
-        when = None if rng.random() < 0.3 else int(rng.integers(1_000))
-        if rng.random() < 0.2:
-            return Event(category=f"c{rng.integers(6)}", at=when)
-        kind = ("view", "cart", None)[at % 3]
-        return Event(f"i{rng.integers(33):03d}", None, kind, when, float(rng.integers(1, 4)))
-
-    profile = {"country": [None, "UK", ["UK", "FR"]][rng.integers(3)]}
-    text = "blue" if rng.random() < 0.2 else ""
-    return Query([event(at) for at in range(rng.integers(0, 9))], profile, text)
-
-
-def random_filter(rng: np.random.Generator) -> Filter:
-    def some(letter: str, most: int, width: int) -> list[str]:
-        return [f"{letter}{row:0{width}d}" for row in rng.integers(most, size=rng.integers(1, 12))]
-
-    prices: tuple[Condition, ...] = (Range(min=2), Range(1.5, 5), 3, [1, 4.0], [])
-    return Filter(
-        rng.random() < 0.5,
-        None if rng.random() < 0.6 else some("c", 6, 1),
-        None if rng.random() < 0.6 else some("i", 33, 3),
-        () if rng.random() < 0.5 else some("i", 33, 3),
-        rng.random() < 0.5,
-        {} if rng.random() < 0.5 else {"price": prices[rng.integers(len(prices))]},
-    )
-
-
-def test_the_ranking_is_the_librarys(shop: Shop, client: Client) -> None:
-    rng = np.random.default_rng(12)
-    for turn in range(100):
-        query, filter_, k = random_query(rng), random_filter(rng), int(rng.integers(1, 40))
-        user = f"u{rng.integers(NUM_USERS):02d}" if turn % 10 == 0 else ""
-        expected_query = query
-        if user:
-            expected_query = joined(shop.users[user], query)
-        expected = LIBRARY.recommend(expected_query, k, filter_, reasons=turn % 2 == 0)
-        ranking = client.recommend(query, k, filter_, reasons=turn % 2 == 0, user=user)
-        assert ranking.ids == expected.ids
-        np.testing.assert_array_equal(ranking.scores, expected.scores)
-        assert ranking.as_dict() == expected.as_dict()
 
 
 def test_the_other_answers_are_the_librarys(client: Client) -> None:
