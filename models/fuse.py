@@ -94,22 +94,41 @@ def late_popularity(data: TrainingData, half_life: float) -> Floats:
     return recent_log_prior(data.histories, half_life)
 
 
-def fuse(draft: Draft, arena: Arena, most_edges: int, half_life: float) -> Fusion:
+@dataclass(frozen=True)
+class FuseOptions:
+    """How a draft is fused.
+
+    Attributes:
+        most_edges: Edges kept of each item.
+        half_life: Of the draft's popularity of late, in days.
+        without: Channels that are left out.
+    """
+
+    most_edges: int
+    half_life: float
+    without: frozenset[str] = frozenset()
+
+
+def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
     """Choose every coefficient but that of repeats on validation users.
 
     Args:
         draft: The parts.
         arena: Validation requests.
-        most_edges: Edges kept of each item.
-        half_life: Of the draft's popularity of late.
+        options: How.
     """
-    terms = _Terms(draft)
-    channels = terms.channels()
-    sorts = {name: terms.edges(edges) for name, edges in draft.evidence.edges.items()}
+    terms, without = _Terms(draft), options.without
+    channels = {name: one for name, one in terms.channels().items() if name not in without}
+    sorts = {
+        name: terms.edges(edges)
+        for name, edges in draft.evidence.edges.items()
+        if name not in without
+    }
     free = search(arena, channels | sorts, STARTS, USUAL)
-    mix = {name: free.weights.get(name, 0.0) for name in sorts}
-    edges, lean = prune_around_mean(mixture(draft.evidence, mix), most_edges)
+    mix = {name: free.weights.get(name, 0.0) for name in draft.evidence.edges}
+    edges, lean = prune_around_mean(mixture(draft.evidence, mix), options.most_edges)
     pruned = {"edges": terms.edges(edges), "lean": terms.lean(lean)}
+    pruned = {name: one for name, one in pruned.items() if name not in without}
     starts = tuple({**free.weights, "edges": size, "lean": size} for size in (1.0, 0.5))
     found = search(arena, channels | pruned, starts, USUAL)
     weights = {"interest": UNSEEN_INTEREST, **found.weights}
@@ -118,7 +137,9 @@ def fuse(draft: Draft, arena: Arena, most_edges: int, half_life: float) -> Fusio
     by_k = ByK(**{field.name: weights.get(field.name, 0.0) for field in fields(ByK)})
     trials = free.trials + found.trials
     objective = found.objective
-    return Fusion(mix, sizes, most_edges, half_life, by_k, coefficients, objective, trials)
+    return Fusion(
+        mix, sizes, options.most_edges, options.half_life, by_k, coefficients, objective, trials
+    )
 
 
 def finish(draft: Draft, fusion: Fusion) -> Bundle:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -19,9 +21,21 @@ from firstedge.models.baselines import Popularity
 from firstedge.models.bundle import Bundle
 from firstedge.models.card import kshot_table
 from firstedge.models.closed_forms import NaiveBayes, naive_bayes, profile_lifts
-from firstedge.models.evidence import EvidenceOptions, build_evidence, choose_evidence
+from firstedge.models.evidence import (
+    Evidence,
+    EvidenceOptions,
+    build_evidence,
+    choose_evidence,
+)
 from firstedge.models.fit import FitOptions, Fitted, NetRanker, fit
-from firstedge.models.fuse import choose_half_life, finish, fuse, late_popularity
+from firstedge.models.fuse import (
+    FuseOptions,
+    Fusion,
+    choose_half_life,
+    finish,
+    fuse,
+    late_popularity,
+)
 from firstedge.models.fusion import Arena
 from firstedge.models.item_encoder import ItemEncoder, ItemGraph
 from firstedge.models.item_graph import build_item_graph, item_features
@@ -98,7 +112,7 @@ def train(
     clock = _Clock()
     options = options or TrainOptions()
     split = split or split_users(snapshot, seed=options.fit.seed)
-    learner = _Learner(snapshot, split, options)
+    learner = Learner(snapshot, split, options)
     clock.lap("split")
     choice, tried = choose_evidence(learner.data, learner.arena, options.evidence)
     clock.lap("evidence")
@@ -106,19 +120,8 @@ def train(
     clock.lap("graph")
     fitted = learner.fit_net(graph)
     clock.lap("net")
-    learned = Learned.of_net(fitted.net, graph)
-    evidence = build_evidence(learner.data, choice)
-    half_life = choose_half_life(learner.data, learner.first)
-    draft = Draft(
-        snapshot=snapshot,
-        data=learner.data,
-        learned=learned,
-        evidence=evidence,
-        profile_lifts=learner.profile_lifts(),
-        text_axes=principal_axes(snapshot.item_text, options.text_axes),
-        late=late_popularity(learner.data, half_life),
-    )
-    fusion = fuse(draft, learner.wide, options.edges_per_item, half_life)
+    draft = learner.draft(Learned.of_net(fitted.net, graph), build_evidence(learner.data, choice))
+    fusion = learner.fuse(draft)
     clock.lap("fusion")
     bundle = finish(draft, fusion)
     repeat = choose_repeat(Scorer(bundle), learner.validation, learner.cases, learner.ks)
@@ -158,8 +161,8 @@ class _Clock:
         self._began = now
 
 
-class _Learner:
-    """Training and validation users of a split, and the steps from them to a draft."""
+class Learner:
+    """Training and validation users of a split, and the steps from them to a bundle."""
 
     def __init__(self, snapshot: Snapshot, split: Split, options: TrainOptions) -> None:
         held = hold_out(snapshot, split)
@@ -225,6 +228,28 @@ class _Learner:
             return self.arena.ndcg(ranker.score)
 
         return fit(net, graph, truncator, known, prior, validate, self.options.fit)
+
+    def draft(self, learned: Learned, evidence: Evidence) -> Draft:
+        """All that a bundle is made of but the coefficients."""
+        return Draft(
+            snapshot=self.snapshot,
+            data=self.data,
+            learned=learned,
+            evidence=evidence,
+            profile_lifts=self.profile_lifts(),
+            text_axes=principal_axes(self.snapshot.item_text, self.options.text_axes),
+            late=late_popularity(self.data, self.half_life),
+        )
+
+    def fuse(self, draft: Draft, without: Collection[str] = ()) -> Fusion:
+        """Choose the coefficients, those of the channels ``without`` zero."""
+        options = FuseOptions(self.options.edges_per_item, self.half_life, frozenset(without))
+        return fuse(draft, self.wide, options)
+
+    @cached_property
+    def half_life(self) -> float:
+        """Of the popularity of late, chosen by those of whom nothing is known."""
+        return choose_half_life(self.data, self.first)
 
     def kshot(self, bundle: Bundle) -> str:
         """NDCG@20 by k of the bundle and of popularity, over the validation users, as Markdown."""

@@ -1,0 +1,269 @@
+"""What each part of the model is worth: the model without it, on the same test users.
+
+A row is the model with one part taken out, or put in (marked +), and how far its NDCG@20 is from
+the full model's: the mean over k >= 1, at k = 0, and on whole histories, with paired bootstrap
+intervals over users. Every row chooses its coefficients anew on validation users. Rows that change
+what is seen (text, categories, profiles) change all of the model; rows of the net train the net
+anew; rows of the fusion take the same net and the same closed forms. What was measured before by
+the same code is kept.
+
+Example: python -m benchmarks.quality.ablate --data DIR --sets ml-100k --folds 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from benchmarks.quality.shops import WORK, ks_of, open_shop, shop_of
+from firstedge.graph.histories import kind_weights
+from firstedge.loaders.snapshot import Snapshot
+from firstedge.loaders.split import split_users
+from firstedge.models import fuse, metrics
+from firstedge.models.assemble import Learned
+from firstedge.models.evidence import Evidence, EvidenceChoice, build_evidence, choose_evidence
+from firstedge.models.item_encoder import ItemGraph
+from firstedge.models.net import NetOptions
+from firstedge.models.protocol import KShotCases, build_cases, evaluate
+from firstedge.models.result_cache import digest_folder
+from firstedge.models.rounds import hold_out, known_users
+from firstedge.models.scorer import Scorer
+from firstedge.models.train import Learner, TrainOptions
+from firstedge.models.truncation import Truncation
+
+FOLDS = 10
+MOST_TEST = 2000
+Doubles = np.ndarray
+FULL = "the full model"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant.
+
+    Attributes:
+        name: For the table.
+        see: Changes what is seen of the shop.
+        options: Changes the options of training.
+        graph: Changes the item graph.
+        without: Channels of the fusion that are left out.
+        evidence: Changes the choice of closed forms.
+    """
+
+    name: str
+    see: Callable[[Snapshot], Snapshot] | None = None
+    options: Callable[[TrainOptions], TrainOptions] | None = None
+    graph: Callable[[ItemGraph], ItemGraph] | None = None
+    without: frozenset[str] = frozenset()
+    evidence: Callable[[EvidenceChoice], EvidenceChoice] | None = None
+
+
+def rows() -> tuple[Row, ...]:
+    """All variants."""
+
+    def channel(name: str, *channels: str) -> Row:
+        return Row(name, without=frozenset(channels))
+
+    def cut(name: str, truncation: Truncation) -> Row:
+        return Row(name, options=lambda o: replace(o, truncation=truncation))
+
+    def net(name: str, change: Callable[[NetOptions], NetOptions]) -> Row:
+        return Row(name, options=lambda o: replace(o, net=change(o.net)))
+
+    return (
+        Row("text", see=without_text),
+        Row("categories", see=without_categories),
+        Row("profiles", see=without_profiles),
+        channel("net", "net", "start_net"),
+        channel("naive Bayes edges", "bayes"),
+        channel("walks (RP3beta)", "walks"),
+        channel("ridge (EASE)", "ridge"),
+        channel("all edges", "bayes", "walks", "ridge", "edges", "lean"),
+        channel("lean", "lean"),
+        channel("category lifts", "category"),
+        channel("profile lifts", "profile"),
+        channel("text cosine", "text"),
+        channel("popularity of late", "recent", "start_recent"),
+        Row("category back-off", evidence=lambda c: replace(c, bayes=replace(c.bayes, back_off=0))),
+        Row("spectral start", graph=random_start),
+        Row(
+            "learned weights of kinds and recency",
+            options=lambda o: replace(o, fit=replace(o.fit, fast=0.0)),
+        ),
+        net("+ propagation, one hop", lambda o: replace(o, propagate=True)),
+        net("dropping IDs", lambda o: replace(o, id_dropout=0.0)),
+        net("dropout", lambda o: replace(o, user_dropout=0.0)),
+        cut("truncation", Truncation(most=1000, long=0.0)),
+        cut("first k (random k instead)", Truncation(shares=(0.0, 1.0, 0.0))),
+        cut("random k and windows", Truncation(shares=(1.0, 0.0, 0.0))),
+        cut("long examples", Truncation(long=0.0)),
+        Row(
+            "weight of heavy users",
+            options=lambda o: replace(o, fit=replace(o.fit, heavy_user=1_000_000)),
+        ),
+        Row("averaged weights", options=lambda o: replace(o, fit=replace(o.fit, average=0.0))),
+    )
+
+
+def without_text(snapshot: Snapshot) -> Snapshot:
+    """No item and no user has a text."""
+    nothing = {
+        name: np.zeros((len(getattr(snapshot, name)), 0), np.float32)
+        for name in ("item_text", "user_text", "category_text")
+    }
+    return replace(snapshot, **nothing)
+
+
+def without_categories(snapshot: Snapshot) -> Snapshot:
+    """No item is in a category."""
+    none = sparse.csr_array(snapshot.memberships.shape, dtype=np.float32)
+    return replace(snapshot, memberships=none, primary=np.full(len(snapshot.items), -1))
+
+
+def without_profiles(snapshot: Snapshot) -> Snapshot:
+    """No user has a profile."""
+    return replace(snapshot, profiles=sparse.csr_array(snapshot.profiles.shape, dtype=np.float32))
+
+
+def random_start(graph: ItemGraph) -> ItemGraph:
+    """ID vectors start at random, as large as the spectral ones are on average."""
+    generator = torch.Generator().manual_seed(0)
+    starts = (
+        torch.randn(start.shape, generator=generator) * start.std()
+        for start in (graph.start_v, graph.start_w)
+    )
+    start_v, start_w = starts
+    return replace(graph, start_v=start_v, start_w=start_w)
+
+
+class Ablation:
+    """Variants on one fold of a data set; what variants share is learned once.
+
+    Args:
+        name: Of the data set.
+        snapshot: The shop.
+        fold: Which tenth of the users is asked.
+        kept: Where figures are kept.
+    """
+
+    def __init__(self, name: str, snapshot: Snapshot, fold: int, kept: Path) -> None:
+        self.name, self.snapshot, self.fold = name, snapshot, fold
+        self.kept = kept / name
+        self.split = split_users(snapshot, FOLDS, fold)
+        self.options = TrainOptions()
+        self._full: tuple[EvidenceChoice, Evidence, Learned] | None = None
+
+    def figures(self, row: Row | None) -> Doubles:
+        """NDCG@20 of a variant, None for the full model; float64[labels, users]."""
+        title = FULL if row is None else row.name
+        safe = "".join(c if c.isalnum() else "-" for c in title)
+        code = digest_folder(Path(fuse.__file__).parent)[:12]
+        path = self.kept / f"{safe}.{self.fold}.{code}.npy"
+        if path.exists():
+            return np.asarray(np.load(path))
+        found = self._measure(row)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        buffer = io.BytesIO()
+        np.save(buffer, found)
+        path.with_suffix(".part").write_bytes(buffer.getvalue())
+        path.with_suffix(".part").replace(path)
+        return found
+
+    def _measure(self, row: Row | None) -> Doubles:
+        row = row or Row(FULL)
+        snapshot = row.see(self.snapshot) if row.see else self.snapshot
+        options = row.options(self.options) if row.options else self.options
+        learner = Learner(snapshot, self.split, options)
+        evidence, learned = self._parts(row, learner)
+        draft = learner.draft(learned, evidence)
+        bundle = fuse.finish(draft, learner.fuse(draft, row.without))
+        cases = self._cases(snapshot)
+        return evaluate(Scorer(bundle), cases, learner.data.popularity).ndcg
+
+    def _parts(self, row: Row, learner: Learner) -> tuple[Evidence, Learned]:
+        if self._full is None:
+            full = Learner(self.snapshot, self.split, self.options)
+            choice, _ = choose_evidence(full.data, full.arena, self.options.evidence)
+            evidence = build_evidence(full.data, choice)
+            self._full = choice, evidence, _net(full, full.graph())
+        choice, evidence, learned = self._full
+        if row.evidence:
+            choice = row.evidence(choice)
+        if row.evidence or row.see:
+            evidence = build_evidence(learner.data, choice)
+        if row.see or row.options or row.graph:
+            graph = learner.graph()
+            learned = _net(learner, row.graph(graph) if row.graph else graph)
+        return evidence, learned
+
+    def _cases(self, snapshot: Snapshot) -> KShotCases:
+        held, ks = hold_out(snapshot, self.split), ks_of(snapshot)
+        rows = np.flatnonzero(held.test.touches().counts > max(ks))
+        rows = np.sort(np.random.default_rng(0).permutation(rows)[:MOST_TEST])
+        known = known_users(snapshot, self.split.test[rows])
+        return build_cases(held.test.take(rows), kind_weights(snapshot.schema), ks, known=known)
+
+
+def _net(learner: Learner, graph: ItemGraph) -> Learned:
+    return Learned.of_net(learner.fit_net(graph).net, graph)
+
+
+def line_of(name: str, full: Doubles, variant: Doubles) -> str:
+    """A line of the table: by how much the variant's NDCG is off, k >= 1, k = 0, all."""
+    views = (full[1:-1].mean(0), full[0], full[-1])
+    others = (variant[1:-1].mean(0), variant[0], variant[-1])
+    gaps = metrics.relative_differences(np.stack(others), np.stack(views))
+    cells = (f"{100 * g.mean:+.1f} ({100 * g.low:+.1f} to {100 * g.high:+.1f})" for g in gaps)
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def table(name: str, found: Mapping[str, Sequence[Doubles]]) -> str:
+    """The table of a data set as Markdown, folds pooled."""
+    full = np.concatenate(found[FULL], axis=1)
+    mean = full.mean(1)
+    head = (
+        f"### {name}\n\n{full.shape[1]:,} test users of {len(found[FULL])} folds; the full model's "
+        f"NDCG@20 is {full[1:-1].mean():.4f} over k >= 1, {mean[0]:.4f} at k = 0, {mean[-1]:.4f} "
+        "on whole histories.\n\n| without, % | k >= 1 | k = 0 | all |\n|---|--:|--:|--:|"
+    )
+    lines = [
+        line_of(title, full, np.concatenate(parts, axis=1))
+        for title, parts in found.items()
+        if title != FULL and len(parts) == len(found[FULL])
+    ]
+    return "\n".join([head, *lines])
+
+
+def main() -> None:
+    """Measure what is missing, then print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="a folder with amazon-beauty/, gowalla/, ml-1m/")
+    parser.add_argument("--sets", nargs="+", default=["ml-100k", "online-retail"])
+    parser.add_argument("--folds", type=int, default=1, help="pooled")
+    parser.add_argument("--rows", nargs="+", help="only these")
+    args = parser.parse_args()
+    chosen = [row for row in rows() if not args.rows or row.name in args.rows]
+    torch.set_num_threads(1)
+    for name in args.sets:
+        snapshot = open_shop(shop_of(name), args.data)
+        found: dict[str, list[Doubles]] = {}
+        for fold in range(args.folds):
+            ablation = Ablation(name, snapshot, fold, WORK / "ablations")
+            for row in (None, *chosen):
+                title = FULL if row is None else row.name
+                found.setdefault(title, []).append(ablation.figures(row))
+                print(f"{name}, fold {fold}: {title}", flush=True)
+        print(table(name, found), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The benchmarks of single parts: kinds of events, ablations, new items."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.quality.ablate import FULL, rows, table, without_categories
+from benchmarks.quality.kind_shop import INTEREST, PURCHASE, TRUTH, VIEW, hidden, kind_shop
+from benchmarks.quality.kinds import compare, learned_weights
+from benchmarks.quality.new_items import ask, hide, recall
+from firstedge.loaders.split import split_users
+from firstedge.models.fit import FitOptions
+from firstedge.models.net import NetOptions
+from firstedge.models.train import TrainOptions
+from tests.models.tastes import taste_shop
+
+QUICK = TrainOptions(
+    net=NetOptions(dim=16), fit=FitOptions(epochs=6, device="cpu"), ks=(0, 1, 3), least_users=10
+)
+
+
+def test_the_drawn_shop_is_what_it_says() -> None:
+    shop = kind_shop(3000)
+    h = shop.snapshot.histories
+    column = np.concatenate((shop.snapshot.primary, np.arange(20)))
+    true = column[h.targets] == shop.tastes
+    by_chance = 1 / 20
+    for kind, truth in ((PURCHASE, TRUTH["purchase"]), (INTEREST, 0.9)):
+        share = true[h.kinds == kind].mean()
+        assert abs(share - (truth + (1 - truth) * by_chance)) < 0.02
+    views = h.kinds == VIEW
+    for weight, name in ((0.2, "short view"), (1.0, "long view")):
+        some = views & np.isclose(h.weights, weight)
+        assert abs(true[some].mean() - (TRUTH[name] + (1 - TRUTH[name]) * by_chance)) < 0.02
+    assert np.isclose(shop.chances.sum(1), 1).all()
+
+
+def test_what_is_hidden_is_hidden() -> None:
+    h = kind_shop(200).snapshot.histories
+    assert set(hidden(h, "kinds").kinds) == {VIEW, INTEREST}
+    assert set(hidden(h, "weights").weights) == {1.0}
+    assert VIEW not in hidden(h, "views").kinds
+    assert INTEREST not in hidden(h, "interests").kinds
+    shuffled = hidden(h, "times")
+    assert not np.array_equal(shuffled.targets, h.targets)
+    first = slice(0, int(h.offsets[1]))
+    assert sorted(shuffled.targets[first]) == sorted(h.targets[first])
+
+
+def test_the_model_comes_between_popularity_and_the_oracle() -> None:
+    figures, bundle = compare(kind_shop(1200, 200, 10), ("interests",), QUICK)
+    oracle, ours, without, popularity = (
+        figures[name].mean()
+        for name in ("the oracle", "everything", "without interests", "popularity")
+    )
+    assert 2 * popularity < ours < oracle
+    assert 2 * popularity < without < oracle
+    assert learned_weights(bundle)["an interest's lifts"] > 0
+
+
+def test_an_ablation_is_a_paired_difference() -> None:
+    full = np.array([[0.2, 0.4], [0.5, 0.3], [0.1, 0.1]])  # k = 0, k = 1, all; two users
+    found = {FULL: [full[:, :1], full[:, 1:]], "half": [full[:, :1] / 2, full[:, 1:] / 2]}
+    text = table("shop", found)
+    assert "2 test users of 2 folds" in text
+    assert "NDCG@20 is 0.4000 over k >= 1, 0.3000 at k = 0, 0.1000" in text
+    assert "| half | -50.0 (-50.0 to -50.0) | -50.0 (-50.0 to -50.0) | -50.0" in text
+    assert len({row.name for row in rows()}) == len(rows())
+
+
+def test_an_ablated_shop_has_no_categories() -> None:
+    shop = without_categories(taste_shop(50))
+    assert shop.memberships.nnz == 0
+    assert (shop.primary == -1).all()
+
+
+def test_hidden_items_are_asked_for_and_never_given() -> None:
+    shop = taste_shop(200)
+    seen, hidden_items = hide(shop)
+    assert hidden_items.sum() == 6
+    items = seen.histories.targets[seen.histories.targets < 60]
+    assert not hidden_items[items].any()
+    asked = ask(shop, split_users(shop), hidden_items, 2)
+    given = asked.users.given
+    assert not hidden_items[given.targets[given.targets < 60]].any()
+    assert hidden_items[asked.targets.items].all()
+
+    class Clairvoyant:
+        def score(self, users: object) -> np.ndarray:
+            scores = np.zeros((len(asked.targets), 60), np.float32)
+            owners = np.repeat(np.arange(len(asked.targets)), asked.targets.counts)
+            scores[owners, asked.targets.items] = 1
+            return scores
+
+    assert (recall(Clairvoyant(), asked, hidden_items) == 1).all()
