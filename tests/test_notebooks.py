@@ -25,16 +25,22 @@ def test_no_outputs_are_stored(path: Path) -> None:
     assert not any(cell.outputs or cell.execution_count for cell in cells)
 
 
-@pytest.mark.filterwarnings("default")  # the kernel's client warns of its own affairs
-def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+def execute(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> NotebookNode:
+    """A notebook with its outputs, run in a folder of its own."""
+    monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # on tensors this small, threads wait on each other
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    notebook = read(ROOT / "notebooks" / "quickstart.ipynb")
+    monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
+    notebook = read(ROOT / "notebooks" / name)
     client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+        notebook, timeout=500, kernel_name="python3", resources={"metadata": {"path": folder}}
     )
     client.execute()
+    return notebook
+
+
+@pytest.mark.filterwarnings("default")  # the kernel's client warns of its own affairs
+def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = execute("quickstart.ipynb", tmp_path, monkeypatch)
     rankings = ranked(shown(notebook, "recommender.recommend("))
     assert [len(ids) for ids in rankings] == [5, 5, 5, 5]
     for k, ids in enumerate(rankings[1:], start=1):
@@ -44,6 +50,28 @@ def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(shares[:-1]) == pytest.approx(shares[-1], abs=0.001 * len(shares))
     assert "(60, 16)" in shown(notebook, "embed_users(")
     assert "image/png" in str(outputs(notebook, "neighbourhood(store"))
+
+
+@pytest.mark.filterwarnings("default")
+def test_cold_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = execute("cold_start.ipynb", tmp_path, monkeypatch)
+    curves = {
+        line[:24].strip(): [float(figure) for figure in line[24:].split()]
+        for line in shown(notebook, "plot(report").splitlines()
+        if line[24:25] == " " and line[25:26].isdigit()
+    }
+    ours, popular, truth = (
+        curves[name] for name in ("firstedge", "popularity", "category popularity")
+    )
+    assert ours[0] > 1.03 * popular[0], "the country tells something at k = 0"
+    assert min(a / b for a, b in zip(ours[1:4], popular[1:4], strict=True)) > 1.2
+    assert min(a / b for a, b in zip(ours[:4], truth[:4], strict=True)) > 0.93
+    assert "image/png" in str(outputs(notebook, "plot(report"))
+    assert "country                Norway" in shown(notebook, "segment.unsure")
+    said = shown(notebook, "print(report.sentence)")
+    assert said.startswith("with 3 events firstedge finds ")
+    assert "than popularity" in said
+    assert "it has seen users whom it is tested on" in shown(notebook, "LeakageError")
 
 
 def outputs(notebook: NotebookNode, having: str) -> list[NotebookNode]:

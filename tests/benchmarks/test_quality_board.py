@@ -1,0 +1,293 @@
+"""The leaderboard's data sets, budgets, cells and page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import numpy as np
+import pytest
+
+from benchmarks.quality import table
+from benchmarks.quality.__main__ import parse, tasks_of
+from benchmarks.quality.cells import Cell, figures_of, read_cell, write_cell
+from benchmarks.quality.learning import Watch
+from benchmarks.quality.search import Budget, search
+from benchmarks.quality.shops import (
+    Shop,
+    _with_column,
+    known_shops,
+    ks_of,
+    open_shop,
+    shop_of,
+    shuffled,
+)
+from benchmarks.quality.work import Task, Worker, method_names, neural_names
+from firstedge.graph.errors import SettingsError
+from firstedge.graph.schema import Schema
+from firstedge.loaders.mapping import load_mappings
+from firstedge.models.baselines import Popularity, TrainingData
+from firstedge.models.comparison import EMBEDDING, OURS
+from firstedge.models.protocol import Evaluation, KShotCases, Ranker, build_cases
+from firstedge.models.scorer import UserBatch
+from firstedge.models.space import Range
+from tests.models.small import WEIGHTS, histories_of, training_of
+
+OWN = """
+[item]
+label = "Thing"
+[kind.pick]
+type = "PICKED"
+[[import]]
+name = "picks"
+path = "picks.txt"
+format = "lightgcn"
+items = { id = "item" }
+events = { user = "user", target = "item", kind = "pick" }
+"""
+
+
+@pytest.mark.parametrize("shop", known_shops().values(), ids=lambda shop: shop.name)
+def test_every_data_set_has_a_schema_with_imports(shop: Shop) -> None:
+    assert Schema.load(shop.schema).kinds
+    assert {mapping.file.name for mapping in load_mappings(shop.schema)}
+    assert shop.where
+
+
+@pytest.fixture
+def own_shop(tmp_path: Path) -> Path:
+    (tmp_path / "own.toml").write_text(OWN)
+    rng = np.random.default_rng(0)
+    lines = [
+        f"u{user} " + " ".join(f"i{item}" for item in rng.permutation(20)[: rng.integers(4, 12)])
+        for user in range(150)
+    ]
+    (tmp_path / "picks.txt").write_text("\n".join(lines) + "\n")
+    return tmp_path / "own.toml"
+
+
+def test_any_schema_file_is_a_data_set(own_shop: Path, tmp_path: Path) -> None:
+    snapshot = open_shop(shop_of(str(own_shop)), work=tmp_path / "work")
+    first = (tmp_path / "picks.txt").read_text().splitlines()[0].split()
+    row = snapshot.users.ids.index(first[0])
+    h = snapshot.histories
+    items = [snapshot.items.ids[i] for i in h.targets[h.offsets[row] : h.offsets[row + 1]]]
+    assert items == first[1:]  # in the file's order
+    counts = np.diff(h.offsets)
+    assert ks_of(snapshot) == tuple(k for k in (0, 1, 2, 3, 5, 10) if (counts > k).mean() >= 0.25)
+
+
+def test_a_data_set_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"gowalla is read from a folder gowalla/.*LightGCN"):
+        open_shop(known_shops()["gowalla"], None, tmp_path)
+    with pytest.raises(SettingsError, match="there is no data set 'x'"):
+        shop_of("x")
+
+
+def test_a_random_order_keeps_every_user_their_own() -> None:
+    h = histories_of([0, 1, 2, 3, 4], [5, 6], [7])
+    mixed = shuffled(h, seed=1)
+    assert mixed.targets.tolist() != h.targets.tolist()
+    assert sorted(mixed.targets[:5].tolist()) == [0, 1, 2, 3, 4]
+    assert sorted(mixed.targets[5:7].tolist()) == [5, 6]
+    assert mixed.targets.tolist() == shuffled(h, seed=1).targets.tolist()
+
+
+def test_a_column_made_of_others() -> None:
+    text = "id:token\tage:token\n1\t24\n2\t7\n"
+    assert _with_column(text, "band", lambda row: f"{int(row['age']) // 10 * 10}s") == (
+        "id:token\tage:token\tband:token\n1\t24\t20s\n2\t7\t0s\n"
+    )
+
+
+@dataclass(frozen=True)
+class Fake:
+    """Its figure is best where ``x`` is 0.7; learning takes as many looks as it may."""
+
+    name: ClassVar[str] = "fake"
+    x: Annotated[float, Range(0.0, 1.0)] = 0.0
+    looks: int = 1
+
+    def unfit(self, data: TrainingData) -> str:
+        return ""
+
+    def learn(self, data: TrainingData, watch: Watch) -> None:
+        for _ in range(self.looks):
+            keep = watch.look(Biased(data, abs(self.x - 0.7)))
+            if not keep:
+                return
+
+
+@dataclass(frozen=True)
+class Biased(Ranker):
+    data: TrainingData
+    noise: float
+
+    def score(self, users: UserBatch) -> np.ndarray:
+        rng = np.random.default_rng(0)
+        noise = self.noise * 20 * rng.normal(size=self.data.num_items)
+        return np.tile(self.data.log_prior + noise.astype(np.float32), (len(users), 1))
+
+
+def skewed() -> tuple[TrainingData, KShotCases]:
+    rng = np.random.default_rng(0)
+    users = [np.unique(rng.zipf(1.3, 12) % 40).tolist() for _ in range(60)]
+    data = training_of(histories_of(*users, num_items=40))
+    return data, build_cases(data.histories, WEIGHTS, (0, 1), with_all=False)
+
+
+def test_search_finds_better_options_than_the_defaults() -> None:
+    data, cases = skewed()
+    found = search(Fake(), data, cases, Budget(trials=15, minutes=5, k=5))
+    assert found.trials == 15
+    assert abs(found.options["x"] - 0.7) < 0.35
+    first = search(Fake(), data, cases, Budget(trials=1, minutes=5, k=5))
+    assert first.options == {"x": 0.0}  # the defaults come first
+    assert found.objective > first.objective
+    assert not found.cut
+
+
+def test_time_ends_a_search_and_a_training() -> None:
+    data, cases = skewed()
+    found = search(Fake(looks=10**6), data, cases, Budget(trials=10**6, minutes=0.02, k=5))
+    assert found.seconds < 10
+    endless = Watch(cases, data.popularity, 5, seconds=0.0)
+    Fake(looks=10**6).learn(data, endless)
+    assert (endless.looks, endless.cut) == (1, True)
+
+
+def test_patience_ends_a_training() -> None:
+    data, cases = skewed()
+    watch = Watch(cases, data.popularity, 5, seconds=1e6, patience=3)
+    Fake(looks=10**6).learn(data, watch)
+    assert (watch.looks, watch.cut) == (4, False)  # the first is the best, three more are not
+
+
+def cell_of(method: str, role: str, level: float, fold: int = 0, round_: str = "r") -> Cell:
+    rng = np.random.default_rng(fold)
+    values = np.clip(level * rng.uniform(0.5, 1.0, (3, 80)), 0, 1)
+    test = Evaluation(("0", "1", "3"), values, values / 2, np.full((3, 80), 0.25), np.full(3, 0.5))
+    return Cell(
+        shop="own",
+        method=method,
+        fold=fold,
+        role=role,  # type: ignore[arg-type]
+        key="k",
+        round=round_,
+        budget={} if role == "ours" else {"trials": 7, "minutes": 0.5},
+        date="2026-01-02",
+        options={"x": 1.5},
+        objective=level,
+        trials=7,
+        seconds=3.0,
+        cut=method == "SASRec",
+        **figures_of(test),
+    )
+
+
+def test_a_cell_is_read_back_to_the_last_user(tmp_path: Path) -> None:
+    cell = cell_of("item-kNN", "single", 0.4)
+    write_cell(cell, tmp_path)
+    again = read_cell("own", "item-kNN", 0, tmp_path)
+    assert again == cell
+    values = np.clip(0.4 * np.random.default_rng(0).uniform(0.5, 1.0, (3, 80)), 0, 1)
+    test = again.measured().test
+    np.testing.assert_allclose(test.ndcg, values, atol=1e-5)
+    np.testing.assert_allclose(test.recall, values / 2, atol=1e-5)
+    assert read_cell("own", "item-kNN", 1, tmp_path) is None
+
+
+def board(folder: Path, ours: float = 0.5) -> str:
+    for fold in (0, 1):
+        write_cell(cell_of(OURS, "ours", ours, fold, f"r{fold}"), folder)
+        write_cell(cell_of("popularity", "single", 0.3, fold, f"r{fold}"), folder)
+        write_cell(cell_of("blend of closed forms", "blend", 0.45, fold, f"r{fold}"), folder)
+    write_cell(cell_of("SASRec", "single", 0.4, 0, "r0"), folder)
+    write_cell(cell_of("SASRec", "single", 0.4, 1, "another round"), folder)
+    (folder / "own").mkdir(exist_ok=True)
+    (folder / "own" / "left-out.json").write_text('{"text cosine": "the shop has no texts"}')
+    page = folder / "leaderboard.md"
+    page.write_text("head\n<!-- leaderboard -->\nold\n<!-- /leaderboard -->\ntail\n")
+    schema = folder / "own.toml"
+    schema.write_text(OWN)
+    table.write_leaderboard(folder, [str(schema)], range(2), folder)
+    return page.read_text()
+
+
+def test_the_page(tmp_path: Path) -> None:
+    text = board(tmp_path)
+    assert text.startswith("head\n<!-- leaderboard -->\n| data set | against | k=0 | k=1 | k=3 |")
+    assert text.endswith("<!-- /leaderboard -->\ntail\n")
+    assert "\nold\n" not in text
+    # 0.5 / 0.45 - 1 for every user, and so for every resample
+    lead = "+11 % (+11 % to +11 %)"
+    row = f"| own | best of all: blend of closed forms | {lead} | {lead} | {lead} | {lead} |"
+    assert row in text
+    assert "160 test users, 2 folds pooled" in text
+    assert "SASRec" in text.split("Unfinished: ")[1].splitlines()[0]  # one fold is of other data
+    assert "Left out: text cosine (the shop has no texts)." in text
+    assert "7 trials or 0.5 CPU minutes. Measured 2026-01-02." in text
+    figures = json.loads((tmp_path / "leaderboard.json").read_text())["own"]
+    assert figures["against"]["best of all"]["method"] == "blend of closed forms"
+    assert figures["against"]["blend"]["ndcg_lead"][3]["mean"] == pytest.approx(1 / 9, abs=1e-3)
+    assert (tmp_path / "leaderboard" / "own.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_a_loss_is_in_bold(tmp_path: Path) -> None:
+    text = board(tmp_path, ours=0.36)
+    assert "| **-20 % (-20 % to -20 %)** |" in text
+
+
+def test_tasks_put_what_takes_long_behind() -> None:
+    tasks = list(tasks_of(parse(["--folds", "2", "--sets", "ml-100k", "gowalla"])))
+    slow = set(neural_names())
+    assert [bool(slow & set(task.methods)) for task in tasks] == [False] * 4 + [True] * 4
+    assert {name for task in tasks for name in task.methods} == set(method_names())
+    assert [(task.shop, task.fold) for task in tasks[:4]] == [
+        ("ml-100k", 0),
+        ("gowalla", 0),
+        ("ml-100k", 1),
+        ("gowalla", 1),
+    ]
+    assert tasks[0].budget == Budget(20, 30.0)
+
+
+def test_a_worker_measures_once_and_keeps(own_shop: Path, tmp_path: Path) -> None:
+    methods = ("popularity", "item-kNN", "naive Bayes", "blend of closed forms", "text cosine")
+    task = Task(
+        str(own_shop), 0, methods, budget=Budget(2, 1.0), results=tmp_path, work=tmp_path / "work"
+    )
+    said: list[str] = []
+    worker = Worker(task, said.append)
+    worker.run()
+    cell = read_cell("own", "popularity", 0, tmp_path)
+    assert cell is not None
+    assert cell.users == len(worker.round.test.rows)
+    ranker = Popularity().fit(worker.round.training)
+    order = np.argsort(-ranker.score(worker.round.test.cases[0].users)[0], kind="stable")[:20]
+    first = worker.round.test.cases[0].targets
+    wanted = set(first.items[: first.offsets[1]].tolist())
+    gain = sum(1 / np.log2(p + 2) for p, item in enumerate(order) if item in wanted)
+    ideal = sum(1 / np.log2(p + 2) for p in range(min(20, len(wanted))))
+    assert cell.measured().test.ndcg[0, 0] == pytest.approx(gain / ideal, abs=1e-4)
+    again: list[str] = []
+    Worker(task, again.append).run()
+    assert [line.endswith("kept") for line in again] == [True, True, True, True, False]
+    assert again[-1] == "own: text cosine left out: the shop has no texts"
+    Worker(replace(task, budget=Budget(3, 1.0)), said.append).run()
+    other = read_cell("own", "item-kNN", 0, tmp_path)
+    assert other is not None
+    assert other.budget == {"trials": 3, "minutes": 1.0}
+
+
+def test_our_row_brings_its_embedding(own_shop: Path, tmp_path: Path) -> None:
+    task = Task(str(own_shop), 0, (OURS,), results=tmp_path, work=tmp_path / "work")
+    Worker(task, lambda line: None).run()
+    ours, part = (read_cell("own", name, 0, tmp_path) for name in (OURS, EMBEDDING))
+    assert ours is not None
+    assert part is not None
+    assert (ours.role, part.role) == ("ours", "part")
+    assert ours.trials > 20
+    assert ours.round == part.round
