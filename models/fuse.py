@@ -117,7 +117,7 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
         arena: Validation requests.
         options: How.
     """
-    terms, without = _Terms(draft), options.without
+    terms, without = Terms(draft), options.without
     channels = {name: one for name, one in terms.channels().items() if name not in without}
     sorts = {
         name: terms.edges(edges)
@@ -173,7 +173,7 @@ def prune_around_mean(s: sparse.csr_array, most: int) -> tuple[sparse.csr_array,
     return prune(deviation, most, by_size=True), mean
 
 
-class _Terms:
+class Terms:
     """The channels of a draft: each term of the score alone, with weight 1."""
 
     def __init__(self, draft: Draft) -> None:
@@ -192,20 +192,33 @@ class _Terms:
         }
         if late.any():
             channels |= {"recent": _by_k(later, late), "start_recent": _by_k(1 - later, late)}
-        for name in TERMS[1:]:
+        channels["net"] = Scorer(self._bundle(replace(NONE, net=1.0), ByK())).score
+        for name in TERMS[2:]:
             if _matters(self.none, name):
-                channels[name] = Scorer(self._bundle(replace(NONE, **{name: 1.0}), ByK())).score
+                channels[name] = self._alone(replace(NONE, **{name: 1.0}))
         return channels
 
     def edges(self, edges: sparse.csr_array) -> Channel:
         """Edges between items."""
-        return Scorer(replace(self.none, edges=Edges.of(edges))).score
+        return self._alone(NONE, Edges.of(edges))
 
     def lean(self, lean: Floats) -> Channel:
         """What every given item says alike."""
-        w = self.none.w.copy()
-        w[:, -1] = lean
-        return Scorer(replace(self.none, w=w)).score
+        scorer, n = Scorer(self.none), len(lean)
+
+        def score(users: UserBatch) -> Floats:
+            given = users.given
+            weights = np.where(given.targets < n, scorer.edge_weights(given), 0)
+            said = np.bincount(given.users, weights, len(users)).astype(np.float32)
+            return said[:, None] * lean
+
+        return score
+
+    def _alone(self, coefficients: Coefficients, edges: Edges | None = None) -> Channel:
+        """A term that the net and the lean have no part in; their products are not computed."""
+        return Scorer(
+            replace(self.none, coefficients=coefficients, edges=edges or self.none.edges)
+        ).score
 
     def _bundle(self, coefficients: Coefficients, by_k: ByK) -> Bundle:
         n = len(self.draft.snapshot.items)

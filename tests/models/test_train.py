@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -10,18 +10,20 @@ from firstedge.graph.errors import BundleError, DataError
 from firstedge.graph.histories import Given, kind_weights
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
-from firstedge.models.assemble import Learned
+from firstedge.models.assemble import ByK, Learned, assemble
 from firstedge.models.baselines import TrainingData
-from firstedge.models.bundle import Bundle
+from firstedge.models.bundle import Bundle, Coefficients
 from firstedge.models.card import model_card
-from firstedge.models.closed_forms import CategoryTree
+from firstedge.models.closed_forms import CategoryTree, NaiveBayes
+from firstedge.models.edges import Edges
+from firstedge.models.evidence import EvidenceChoice, build_evidence
 from firstedge.models.fit import FitOptions, user_tensors, with_profiles
-from firstedge.models.fuse import late_popularity
+from firstedge.models.fuse import TERMS, Terms, late_popularity, prune_around_mean
 from firstedge.models.net import EXTRA, NetOptions
 from firstedge.models.protocol import build_cases, evaluate
 from firstedge.models.rounds import known_users
 from firstedge.models.scorer import Scorer, UserBatch
-from firstedge.models.train import TrainOptions, feasible_ks, train
+from firstedge.models.train import Learner, TrainOptions, feasible_ks, train
 from firstedge.models.update import update_bundle
 from tests.models.small import histories_of, users_of
 from tests.models.tastes import TASTES, taste_shop
@@ -188,3 +190,28 @@ def test_an_update_embeds_new_items_from_text_and_category(bundle: Bundle) -> No
 def test_an_update_refuses_another_encoder(shop: Snapshot, bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="encoder 'known'"):
         update_bundle(bundle, replace(shop, encoder="other"))
+
+
+def test_the_channels_of_the_fusion_add_up_to_the_score(shop: Snapshot, split: Split) -> None:
+    """What is weighed is what is answered: the search and the bundle mean the same formula."""
+    options = replace(OPTIONS, fit=replace(OPTIONS.fit, epochs=1))
+    learner = Learner(shop, split, options)
+    graph = learner.graph()
+    learned = Learned.of_net(learner.fit_net(graph).net, graph)
+    evidence = build_evidence(learner.data, EvidenceChoice(NaiveBayes(), (0.5, 0.3), 100.0, 1000))
+    draft = learner.draft(learned, evidence)
+    terms = Terms(draft)
+    channels = terms.channels()
+    edges, lean = prune_around_mean(evidence.edges["ridge"], 20)
+    channels |= {"edges": terms.edges(edges), "lean": terms.lean(lean)}
+    weights = {name: 0.5 + 0.1 * place for place, name in enumerate(sorted(channels))}
+    bundle = assemble(
+        draft,
+        Edges.of(edges * np.float32(weights["edges"])),
+        lean * np.float32(weights["lean"]),
+        Coefficients(**{name: weights.get(name, 0.0) for name in TERMS}),
+        ByK(**{field.name: weights[field.name] for field in fields(ByK)}),
+    )
+    for block in learner.wide.blocks:
+        total = sum(np.float32(weights[name]) * c(block.users) for name, c in channels.items())
+        np.testing.assert_allclose(Scorer(bundle).score(block.users), total, rtol=1e-4, atol=1e-4)
