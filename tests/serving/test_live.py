@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -179,6 +180,38 @@ def test_what_others_write_is_seen_within_the_settings(place: Place) -> None:
         wait_for(lambda: client.recommend(filter=Filter(allowed=["i004"])).ids == (), 1.5)
         wait_for(lambda: len(client.recommend(filter=Filter(allowed=["elsewhere"]))) == 1, 1.5)
         assert time.monotonic() - written < 3
+
+
+@pytest.mark.parametrize("place", ["embedded"], indirect=True)
+def test_a_store_that_another_has_is_taken_when_it_is_let_go(place: Place) -> None:
+    quick = ClientOptions(timeout=30, attempts=1)
+    one = [RecordedEvent("u01", Event("i001"), "a key")]
+    other = place.open()
+    with running(place.options()) as (address, _), Client(address, quick) as client:
+        assert client.recommend(Query([Event("i003")])).num_given == 1
+        with pytest.raises(StoreLocked, match="the store does not answer now"):
+            client.recommend(user="u01")
+        with pytest.raises(StoreLocked):
+            client.record_events(one)
+        other.close()
+        wait_for(retried(lambda: client.record_events(one).recorded == 1))
+        assert client.recommend(user="u01").num_given > 0
+
+
+@pytest.mark.parametrize("place", ["embedded"], indirect=True)
+def test_the_log_names_no_user(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with running(place.options()) as (address, _), Client(address, LASTING) as client:
+        client.record_events([RecordedEvent("very private", Event("i001"), "a key")])
+        assert client.recommend(user="very private").num_given == 1
+        with pytest.raises(QueryError):
+            client.recommend(user="another private")
+        Path(place.url).rename(place.url + ".away")
+        with pytest.raises(StoreUnavailable):
+            client.recommend(user="third private")
+        Path(place.url + ".away").rename(place.url)
+    assert "items: 30 trained" in caplog.text
+    assert "private" not in caplog.text
 
 
 @pytest.mark.parametrize("place", ["embedded"], indirect=True)

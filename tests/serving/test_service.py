@@ -369,6 +369,33 @@ def test_the_command_serves_and_drains(tmp_path: Path) -> None:
     assert "Traceback" not in complaints
 
 
+HUNG_UP = """
+import asyncio, sys
+from pathlib import Path
+from firstedge.serving.options import ServiceOptions
+from firstedge.serving.service import Service, serve
+service = Service(ServiceOptions(Path(sys.argv[1]), port=0, watch_seconds=3600))
+asyncio.run(serve(service, lambda port: print(port, flush=True)))
+"""
+
+
+def test_sighup_takes_up_a_new_bundle(tmp_path: Path) -> None:
+    save_bundle(BUNDLE, tmp_path)
+    server = subprocess.Popen(
+        [sys.executable, "-c", HUNG_UP, tmp_path], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        with Client(f"127.0.0.1:{int(server.stdout.readline())}") as client:
+            second = save_bundle(random_bundle(seed=7), tmp_path)
+            assert client.info()["version"] != second
+            server.send_signal(signal.SIGHUP)
+            wait_for(lambda: client.info()["version"] == second)
+    finally:
+        server.kill()
+        server.communicate()
+
+
 SERVING_NEEDS = """
 import sys
 import firstedge.serving.service, firstedge.serving.client
