@@ -30,7 +30,7 @@ import numpy as np
 
 from benchmarks.made_shop import Shape, build_bundle
 from firstedge.models.bundle_file import save_bundle
-from firstedge.serving.loadtest import RECOMMEND, Load, Outcome, put_load, strangers
+from firstedge.serving.loadtest import RECOMMEND, Load, Outcome, Strangers, popular_items, put_load
 
 ITEMS, EVENTS, K = 20_000, 5, 20
 ECHO = "/benchmark.Echo/Echo"
@@ -84,7 +84,7 @@ async def measure(service: str, echo: str, args: argparse.Namespace) -> dict[str
         grpc.aio.insecure_channel(service) as ours,
         grpc.aio.insecure_channel(echo) as theirs,
     ):
-        payloads = await strangers(ours, EVENTS, K, seed=0)
+        payloads = Strangers(EVENTS, K).payloads(await popular_items(ours))
 
         async def ask(rate: float = 0.0) -> Outcome:
             load = Load(args.seconds, AT_A_RATE if rate else ALL_IN_FLIGHT, rate)
@@ -137,7 +137,7 @@ def response_size(address: str) -> int:
 
 async def one_payload(address: str) -> bytes:
     async with grpc.aio.insecure_channel(address) as channel:
-        return (await strangers(channel, EVENTS, K, seed=0, count=1))[0]
+        return Strangers(EVENTS, K, count=1).payloads(await popular_items(channel))[0]
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from firstedge._version import __version__
 from firstedge.cli_answer import embed, info, recommend, similar
 from firstedge.cli_build import categorize, coldstart, import_, init, train, update
 from firstedge.cli_doctor import doctor
+from firstedge.cli_loadtest import loadtest
 from firstedge.cli_serve import serve
 from firstedge.console import complain
 from firstedge.graph.errors import FirstedgeError
@@ -35,6 +36,7 @@ for name, command in (
     ("similar", similar),
     ("embed", embed),
     ("serve", serve),
+    ("loadtest", loadtest),
     ("info", info),
     ("doctor", doctor),
 ):

@@ -51,12 +51,7 @@ class AsyncClient:
 
     def __init__(self, target: str, options: ClientOptions | None = None) -> None:
         self._options = options or ClientOptions()
-        arguments = channel_options(self._options)
-        credentials = channel_credentials(target, self._options)
-        if credentials is None:
-            self._channel = grpc.aio.insecure_channel(target, arguments)
-        else:
-            self._channel = grpc.aio.secure_channel(target, credentials, arguments)
+        self._channel = open_channel(target, self._options)
         self._stub: Any = pb_grpc.RecommenderStub(self._channel)
         self.target = target
 
@@ -139,3 +134,16 @@ class AsyncClient:
             if call.method == "EmbedUsers":
                 return call.read([one async for one in answer])
             return call.read(await answer)
+
+
+def open_channel(target: str, options: ClientOptions) -> Any:
+    """A `grpc.aio` channel, secured as the options say.
+
+    Raises:
+        SettingsError: As for `Client`.
+    """
+    arguments = channel_options(options)
+    credentials = channel_credentials(target, options)
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, arguments)
+    return grpc.aio.secure_channel(target, credentials, arguments)

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import grpc
@@ -17,7 +18,9 @@ from firstedge.graph.errors import ServiceError, SettingsError
 from firstedge.serving.v1 import recommender_pb2 as pb
 
 RECOMMEND = f"/{pb.DESCRIPTOR.services_by_name['Recommender'].full_name}/Recommend"
+Metadata = tuple[tuple[str, str], ...]
 PERCENTILES = (50, 90, 95, 99, 99.9)
+_ENDS = np.array([step * 10.0**power for power in range(-4, 2) for step in (1, 2, 5)] + [1e9])
 _LEARNED = 1000  # items to draw events from
 _TAIL = 10.0  # seconds to wait for the last answers
 
@@ -70,6 +73,19 @@ class Outcome:
         """OK answers a second."""
         return len(self.latencies) / self.seconds
 
+    @property
+    def histogram(self) -> list[tuple[float, int]]:
+        """(seconds, OK answers that took less, but not less than the entry before), no empty ends.
+
+        The ends are 1, 2 and 5 times powers of ten.
+        """
+        counts, _ = np.histogram(self.latencies, np.concatenate(([0], _ENDS)))
+        filled = np.flatnonzero(counts)
+        if not len(filled):
+            return []
+        shown = slice(int(filled[0]), int(filled[-1]) + 1)
+        return list(zip(_ENDS[shown].tolist(), counts[shown].tolist(), strict=True))
+
     def percentile(self, percent: float) -> float:
         """Seconds within which so many percent of the OK answers came; NaN without any."""
         return float(np.percentile(self.latencies, percent)) if len(self.latencies) else np.nan
@@ -82,6 +98,7 @@ class Outcome:
             "per_second": self.throughput,
             "codes": dict(self.codes),
             "unsent": self.unsent,
+            "histogram_ms": [(1000 * below, count) for below, count in self.histogram],
             "ms": {f"p{p:g}": 1000 * self.percentile(p) for p in PERCENTILES} if found else {},
         }
 
@@ -131,7 +148,7 @@ class _Run:
         self.sent += 1
         payload = self.payloads[self.sent % len(self.payloads)]
         try:
-            await self.call(payload, timeout=self.load.timeout)
+            await self.call(payload)
         except grpc.RpcError as error:
             self.codes[error.code().name] += 1
         else:
@@ -139,8 +156,46 @@ class _Run:
             self.latencies.append(time.perf_counter() - due)
 
 
+@dataclass(frozen=True)
+class Strangers:
+    """Who asks.
+
+    Attributes:
+        events: Of each, on random items of the server.
+        k: Items that each wants.
+        seed: Of what is random.
+        count: Different ones.
+    """
+
+    events: int = 5
+    k: int = 20
+    seed: int = 0
+    count: int = 256
+
+    def __post_init__(self) -> None:
+        if self.events < 0 or self.k < 1 or self.count < 1:
+            raise SettingsError(f"events are not below 0, k and count at least 1, got {self}")
+
+    def payloads(self, items: Sequence[str]) -> list[bytes]:
+        """Their requests on the wire."""
+        rng = np.random.default_rng(self.seed)
+        return [
+            self._payload(rng.integers(len(items), size=self.events), items)
+            for _ in range(self.count)
+        ]
+
+    def _payload(self, rows: npt.NDArray[np.int64], items: Sequence[str]) -> bytes:
+        query = pb.Query(events=[pb.Event(item=items[row]) for row in rows])
+        request = pb.RecommendRequest(user=pb.User(query=query), k=self.k)
+        return request.SerializeToString()
+
+
 async def put_load(
-    channel: Any, payloads: Sequence[bytes], load: Load, method: str = RECOMMEND
+    channel: Any,
+    payloads: Sequence[bytes],
+    load: Load,
+    method: str = RECOMMEND,
+    metadata: Metadata = (),
 ) -> Outcome:
     """Ask a server.
 
@@ -149,39 +204,28 @@ async def put_load(
         payloads: Requests on the wire, asked in turn.
         load: How much.
         method: Which, as on the wire.
+        metadata: Sent with every request.
     """
-    run = _Run(channel.unary_unary(method), payloads, load)
+    call = partial(channel.unary_unary(method), timeout=load.timeout, metadata=metadata)
+    run = _Run(call, payloads, load)
     began = time.perf_counter()
     await (run.open() if load.rate else run.closed())
     seconds = time.perf_counter() - began
     return Outcome(seconds, dict(run.codes), np.array(run.latencies), run.unsent)
 
 
-async def strangers(channel: Any, events: int, k: int, seed: int, count: int = 256) -> list[bytes]:
-    """Requests of strangers with so many events on random items of the server, on the wire.
+async def popular_items(channel: Any, metadata: Metadata = ()) -> list[str]:
+    """Up to 1,000 items of a server, those that a stranger gets.
 
     Raises:
         ServiceError: If the server does not answer, or has no items.
     """
     ask = channel.unary_unary(RECOMMEND, response_deserializer=pb.RecommendResponse.FromString)
+    request = pb.RecommendRequest(k=_LEARNED).SerializeToString()
     try:
-        answer = await ask(pb.RecommendRequest(k=_LEARNED).SerializeToString(), timeout=30)
+        answer = await ask(request, timeout=_TAIL, metadata=metadata)
     except grpc.RpcError as error:
         raise ServiceError(f"{error.code().name}: {error.details()}") from None
-    known = [item.id for item in answer.ranking.items]
-    if not known:
+    if not answer.ranking.items:
         raise ServiceError("the server has no item that can be had")
-    rng = np.random.default_rng(seed)
-    return [
-        pb.RecommendRequest(
-            user=pb.User(
-                query=pb.Query(
-                    events=[
-                        pb.Event(item=known[row]) for row in rng.integers(len(known), size=events)
-                    ]
-                )
-            ),
-            k=k,
-        ).SerializeToString()
-        for _ in range(count)
-    ]
+    return [item.id for item in answer.ranking.items]
