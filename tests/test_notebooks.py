@@ -74,6 +74,28 @@ def test_cold_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "it has seen users whom it is tested on" in shown(notebook, "LeakageError")
 
 
+@pytest.mark.filterwarnings("default")
+def test_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executed = execute("serving.ipynb", tmp_path, monkeypatch)
+    known, one = shown(executed, "nothing known").splitlines()
+    assert known.endswith("(0 known)")
+    garden = one.removeprefix("one purchase: ").split("  ")[0].split(", ")
+    assert sum(id_.startswith("g") for id_ in garden) >= 4
+    *moved, _ = shown(executed, "record_events").splitlines()
+    assert [line[-8:] for line in moved] == ["1 known)", "2 known)", "3 known)"]
+    for line in moved:
+        kitchen = line.split(": ")[1].split("  ")[0].split(", ")
+        assert sum(id_.startswith("k") for id_ in kitchen) >= 4
+        assert not {"k03"} & set(kitchen)
+    assert len({line.split(": ")[1] for line in moved}) == 3
+    most, *loads = shown(executed, "under_load").splitlines()
+    assert int(most.split()[0]) > 50
+    assert all("'OK'" in line for line in loads[:2])
+    assert "image/png" in str(outputs(executed, "under_load"))
+    stopped = shown(executed, "server.terminate").splitlines()
+    assert stopped == ["exit code 0", "['k03', 'k06', 'k13']"]
+
+
 def outputs(notebook: NotebookNode, having: str) -> list[NotebookNode]:
     """What the cell with this text in its source gave."""
     (cell,) = (
