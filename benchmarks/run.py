@@ -131,12 +131,20 @@ BENCHMARKS = (
         ("--events", "200000"),
         (
             Figure("write, ratio to UNWIND MERGE", ("ratios", "write / MERGE, bare"), 8),
-            Figure("read, ratio to row by row", ("ratios", "read / a row an event"), 4),
             Figure(
-                "read, ratio to the server's count",
+                "write, ratio to MERGE with all constraints",
+                ("ratios", "write / MERGE, all constrained"),
+            ),
+            Figure(
+                "store to HeteroData, ratio to row by row", ("ratios", "read / a row an event"), 4
+            ),
+            Figure(
+                "store to HeteroData, ratio to the server's count",
                 ("ratios", "read / the server's count"),
                 0.5,
             ),
+            Figure("a foreign graph, ratio to our own", ("ratios", "read, a foreign graph / read")),
+            Figure("refresh, ratio to reading all", ("ratios", "refresh, 1 % is new / read")),
         ),
     ),
 )

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from firstedge._version import __version__
-from firstedge.console import answer, import_progress, say, two_columns
+from firstedge.console import answer, import_progress, read_progress, say, two_columns
 from firstedge.encoders import open_encoder
 from firstedge.graph.errors import BundleError, MappingError, SettingsError
 from firstedge.graph.store import open_store
@@ -260,7 +260,9 @@ def _read(store: str, schema: Path | None, encoder: TextEncoder | None) -> Snaps
 
     with open_store(store, load_schema(schema), read_only=True) as opened:
         opened.check()
-        snapshot = read_snapshot(opened, encoder=encoder)
+        total = sum(n for name, n in opened.counts().items() if name.startswith("events."))
+        with read_progress(total, quiet=False) as progress:
+            snapshot = read_snapshot(opened, encoder=encoder, progress=progress)
     say(repr(snapshot))
     for reason, count in snapshot.skipped.items():
         say(f"skipped: {count:,} x {reason}")

@@ -58,6 +58,16 @@ def import_progress(quiet: bool) -> Iterator[Callable[[ImportStep], None]]:
         yield take
 
 
+@contextmanager
+def read_progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A bar for the events of a store, on a terminal; gives what takes their number so far."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeColumn())
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
+        bar = progress.add_task(f"reading {total:,} events", total=total)
+        yield lambda number: progress.update(bar, completed=number)
+
+
 def two_columns(rows: Iterable[tuple[str, object]]) -> Table:
     """Names and values."""
     table = Table.grid(padding=(0, 2))

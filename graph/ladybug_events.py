@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -207,7 +207,12 @@ def count_events(session: Session, schema: Schema) -> dict[str, int]:
     return counts
 
 
-def read_events(session: Session, schema: Schema, bounds: Bounds) -> pa.Table:
+def read_events(
+    session: Session,
+    schema: Schema,
+    bounds: Bounds,
+    progress: Callable[[int], None] | None = None,
+) -> pa.Table:
     """Events as `GraphStore.read_events` gives them."""
     parts = [_EMPTY]
     for name, kind in _kinds_there(session, schema).items():
@@ -221,6 +226,8 @@ def read_events(session: Session, schema: Schema, bounds: Bounds) -> pa.Table:
         else:
             edges = session.run("read_events_of", names, {**bounds.values, "users": bounds.few})
         parts.append(_with_kind(edges, name))
+        if progress is not None:
+            progress(sum(part.num_rows for part in parts))
     parts.extend(_read_pending(session, schema, bounds))
     table = pa.concat_tables(parts)
     if bounds.users is not None and bounds.few is None:

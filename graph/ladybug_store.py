@@ -162,10 +162,12 @@ class LadybugStore:
         users: Sequence[str] | None = None,
         until: int | None = None,
         since: int | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> pa.Table:
         """See `GraphStore.read_events`."""
+        bounds = events.Bounds(users, until, since)
         with self._link.reading() as session:
-            return events.read_events(session, self.schema, events.Bounds(users, until, since))
+            return events.read_events(session, self.schema, bounds, progress)
 
     def read_note(self, name: str) -> str | None:
         """See `GraphStore.read_note`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -49,7 +49,12 @@ class Bounds:
         }
 
 
-def read_events(tx: ManagedTransaction, schema: Schema, bounds: Bounds) -> pa.Table:
+def read_events(
+    tx: ManagedTransaction,
+    schema: Schema,
+    bounds: Bounds,
+    progress: Callable[[int], None] | None = None,
+) -> pa.Table:
     """Events of all kinds within the bounds, as `GraphStore.read_events` gives them.
 
     Raises:
@@ -68,6 +73,8 @@ def read_events(tx: ManagedTransaction, schema: Schema, bounds: Bounds) -> pa.Ta
             codes = pa.array(np.full(len(columns[0]), row, np.int32))
             columns.insert(2, pa.DictionaryArray.from_arrays(codes, kinds))
             tables.append(pa.table(columns, schema=_ENCODED))
+            if progress is not None:
+                progress(sum(table.num_rows for table in tables))
     return pa.concat_tables(tables).unify_dictionaries()
 
 

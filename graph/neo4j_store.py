@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -110,10 +110,11 @@ class Neo4jStore:
         users: Sequence[str] | None = None,
         until: int | None = None,
         since: int | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> pa.Table:
         """See `GraphStore.read_events`. An event without a key has the server's own id as key."""
         bounds = Bounds(users, until, since)
-        return self._link.read(lambda tx: read_events(tx, self.schema, bounds))
+        return self._link.read(lambda tx: read_events(tx, self.schema, bounds, progress))
 
     def read_note(self, name: str) -> str | None:
         """See `GraphStore.read_note`."""

@@ -7,7 +7,7 @@ one contract-test class runs on all of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -129,6 +129,7 @@ class GraphStore(Protocol):
         users: Sequence[str] | None = None,
         until: int | None = None,
         since: int | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> pa.Table:
         """Events of all kinds, in no particular order.
 
@@ -136,6 +137,7 @@ class GraphStore(Protocol):
             users: Only of these users; ids that are not in the store give nothing.
             until: Only events with time <= until (ms); those without a time are always given.
             since: Only events with time > since (ms); those without a time are then not given.
+            progress: Called now and then with the number of events read so far.
 
         Returns:
             Columns of `COLUMNS["events"]`, `user`, `target` and `kind` dictionary-encoded.

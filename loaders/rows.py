@@ -20,6 +20,7 @@ from firstedge.loaders.columns import flat
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+NO_LIMIT = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,14 @@ class Rows:
     skipped: Counter[str] = field(default_factory=Counter)
 
     def histories(self, events: pa.Table, schema: Schema) -> Histories:
-        """Events by user, the same whatever order they come in.
+        """Events by user; see `events`."""
+        return Histories.of(self.events(events, schema), len(self.users), len(self.items))
 
-        Events of an unknown user, target or kind and of a weight that is no number are skipped.
+    def events(self, events: pa.Table, schema: Schema, limit: int = NO_LIMIT) -> Events:
+        """Events by rows, the same whatever order they come in.
+
+        Events of an unknown user, target or kind, of a weight that is no number and of a time
+        after the limit (ms) are skipped.
         """
         users = rows_of(events["user"], self.users)
         kinds = rows_of(events["kind"], Vocabulary(schema.kinds, "kind"))
@@ -57,8 +63,9 @@ class Rows:
         keep = self._kept("event whose weight is no number", np.isfinite(weights), keep)
         targets += np.where(to_category, len(self.items), 0)
         times = _filled(events["time"], NO_TIME)
+        keep = self._kept("event later than the moment of reading", times <= limit, keep)
         read = Events(users, targets, kinds, times, _filled(events["seq"], 0), weights)
-        return Histories.of(_ordered(read, keep), len(self.users), len(self.items))
+        return _ordered(read, keep)
 
     def memberships(self, table: pa.Table) -> sparse.csr_array:
         """float32[n, m], 1 where an item is in a category."""

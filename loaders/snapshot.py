@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from firstedge.graph.text import TextEncoder
 from firstedge.graph.vocabulary import Vocabulary
 from firstedge.loaders.columns import flat
 from firstedge.loaders.digest import Digest
+from firstedge.loaders.refresh import join, older_events, read_since
 from firstedge.loaders.rows import Rows, aligned, read_profiles
 from firstedge.loaders.template import format_texts
 from firstedge.loaders.tree import primary_categories, tree_depths
@@ -137,20 +140,36 @@ class Snapshot:
 
 
 def read_snapshot(
-    store: GraphStore, until: int | None = None, encoder: TextEncoder | None = None
+    store: GraphStore,
+    until: int | None = None,
+    encoder: TextEncoder | None = None,
+    earlier: Snapshot | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Snapshot:
-    """Read all of a shop.
+    """Read all of a shop, or what came since an earlier snapshot.
+
+    Events go first, so that whatever they refer to is read after them.
 
     Args:
         store: The shop's graph.
         until: Only events up to this time, in milliseconds since 1970 UTC, and those without a
-            time; all events if None.
+            time. If None, up to the moment when reading begins: an event that comes in meanwhile,
+            or has a later time, is skipped and counted.
         encoder: Turns texts into vectors; if None, the snapshot has none.
+        earlier: A snapshot of the same shop, which is then not read again: only events since its
+            latest, and nodes, which may have changed. The same arrays come out, as long as no
+            event is altered; where the store's counts of events do not add up, all are read.
+        progress: Called now and then with the number of events read so far.
 
     Raises:
         DataError: If the category tree has a cycle.
         StoreUnavailable: If the store goes away meanwhile.
     """
+    limit = time.time_ns() // 1_000_000 if until is None else until
+    since = read_since(store, earlier, limit, progress) if earlier else None
+    table = since if since is not None else store.read_events(until=until, progress=progress)
+    if until is not None:  # what is later was not asked for, and is not counted
+        table = table.filter(pc.fill_null(pc.less_equal(table["time"], until), True))
     schema, skipped = store.schema, Counter[str]()
     users, user_table = aligned(store.read("users"), "user", skipped)
     items, item_table = aligned(store.read("items"), "item", skipped)
@@ -160,7 +179,13 @@ def read_snapshot(
     depths = tree_depths(parents, categories)
     members = rows.memberships(store.read("item_categories"))
     items_of, categories_of = members.nonzero()
-    histories = rows.histories(store.read_events(until=until), schema)
+    events = rows.events(table, schema, limit)
+    if earlier is not None and since is not None:
+        older = older_events(earlier, rows)
+        if older is None:
+            return read_snapshot(store, until, encoder, None, progress)
+        events = join(older, events)
+    histories = Histories.of(events, len(users), len(items))
     values, profiles = read_profiles(user_table, schema.user)
     texts = _texts(schema, user_table, item_table, category_table)
     return Snapshot(

@@ -273,7 +273,7 @@ class Foreign:
             table = table.append_column(missing, pa.nulls(table.num_rows))
         return table
 
-    def read_events(self, until: int | None = None) -> pa.Table:
+    def read_events(self, until: int | None = None, progress: Any = None) -> pa.Table:
         # In chunks that each have a dictionary of their own.
         rows = self.tables["events"]
         parts = [rows.slice(start, 2) for start in range(0, rows.num_rows, 2)]
