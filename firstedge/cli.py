@@ -14,6 +14,7 @@ from firstedge.cli_answer import embed, info, recommend, similar
 from firstedge.cli_build import categorize, coldstart, import_, init, train, update
 from firstedge.cli_doctor import doctor
 from firstedge.cli_loadtest import loadtest
+from firstedge.cli_publish import publish, queries, unpublish
 from firstedge.cli_serve import serve
 from firstedge.console import complain
 from firstedge.graph.errors import FirstedgeError
@@ -37,6 +38,9 @@ for name, command in (
     ("embed", embed),
     ("serve", serve),
     ("loadtest", loadtest),
+    ("publish", publish),
+    ("unpublish", unpublish),
+    ("queries", queries),
     ("info", info),
     ("doctor", doctor),
 ):

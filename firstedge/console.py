@@ -68,6 +68,22 @@ def read_progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
         yield lambda number: progress.update(bar, completed=number)
 
 
+@contextmanager
+def step_progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each kind of work, on a terminal; gives what takes (what, done, total)."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeColumn())
+    bars: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
+
+        def take(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(what, total=float(max(total, 1)))
+            progress.update(bars[what], completed=done, description=f"{what}: {done:,}")
+
+        yield take
+
+
 def two_columns(rows: Iterable[tuple[str, object]]) -> Table:
     """Names and values."""
     table = Table.grid(padding=(0, 2))

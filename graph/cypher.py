@@ -30,18 +30,23 @@ def identifier(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def load(store: str, name: str, names: Mapping[str, str]) -> str:
+def load(store: str, name: str, names: Mapping[str, str | tuple[str, ...]]) -> str:
     """The query of a file, with the names of a Schema in place of its placeholders.
 
     Args:
         store: The folder under ``cypher/``.
         name: The file's name without ``.cypher``.
-        names: Placeholders and the names that they stand for; more than the file uses is fine.
+        names: Placeholders and the names that they stand for, a tuple for any of them; more than
+            the file uses is fine.
 
     Raises:
         SchemaError: If a name cannot be an identifier.
     """
-    return _PLACEHOLDER.sub(lambda found: identifier(names[found[1]]), _text(store, name))
+    return _PLACEHOLDER.sub(lambda found: _any_of(names[found[1]]), _text(store, name))
+
+
+def _any_of(names: str | tuple[str, ...]) -> str:
+    return "|".join(map(identifier, (names,) if isinstance(names, str) else names))
 
 
 def node_names(schema: Schema) -> dict[str, str]:

@@ -107,12 +107,14 @@ def read_credentials() -> Auth | None:
         raise SettingsError(f"NEO4J_PASSWORD_FILE {file!r} cannot be read: {reason}") from None
 
 
-def check_version(agent: str, url: str) -> None:
-    """Hold a server's name, such as ``Neo4j/5.26.0``, against the oldest that is supported.
+def check_version(agent: str, url: str) -> tuple[int, int]:
+    """The version in a server's name, such as ``Neo4j/5.26.0``.
 
     Raises:
-        StoreUnsupported: If it is older, or no Neo4j.
+        StoreUnsupported: If it is older than the oldest that is supported, or no Neo4j.
     """
     found = re.match(r"Neo4j/(\d+)\.(\d+)", agent)
-    if not found or (int(found[1]), int(found[2])) < OLDEST:
+    version = (int(found[1]), int(found[2])) if found else (0, 0)
+    if version < OLDEST:
         raise StoreUnsupported(f"{url} is {agent}: expected Neo4j {OLDEST[0]}.{OLDEST[1]} or later")
+    return version

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from neo4j import READ_ACCESS, WRITE_ACCESS, ManagedTransaction, Session
 from neo4j.exceptions import (
@@ -94,15 +94,15 @@ class Neo4jLink:
             except ConstraintError:  # another program wrote the same key at the same time
                 return session.execute_write(attempt)
 
-    def constrain(self, query: str) -> None:
-        """Run a query that makes a constraint, or awaits its index, in a transaction of its own.
+    def constrain(self, query: str, values: Mapping[str, Any] | None = None) -> None:
+        """Run a query that takes no part in a transaction: of constraints, of indexes, in batches.
 
         Raises:
             DataError: If what is stored contradicts the constraint.
         """
         with self._translated(), self._session(WRITE_ACCESS) as session:
             try:
-                session.run(query).consume()
+                session.run(query, dict(values or {})).consume()
             except Neo4jError as error:
                 if error.code.endswith("ConstraintCreationFailed"):
                     raise DataError(f"{self.address.url}: {error.message}") from None
@@ -116,7 +116,7 @@ class Neo4jLink:
     def _verify(self) -> None:
         with self._translated(), self._session(READ_ACCESS) as session:
             summary = session.run(load("neo4j", "ping", {})).consume()
-        check_version(summary.server.agent, self.address.url)
+        self.version = check_version(summary.server.agent, self.address.url)
 
     def _session(self, mode: str) -> Session:
         return self._driver.session(

@@ -67,6 +67,11 @@ class Neo4jStore:
     def __repr__(self) -> str:
         return f"Neo4jStore({self.url!r})"
 
+    @property
+    def link(self) -> Neo4jLink:
+        """The wire to the database, for what is beyond a store."""
+        return self._link
+
     def check(self) -> None:
         """See `GraphStore.check`."""
         self._link.read(lambda tx: check_schema(tx, self.schema))

@@ -17,6 +17,7 @@ from firstedge.loaders.importer import fingerprint, import_files
 from firstedge.loaders.job import ImportOptions
 from firstedge.loaders.mapping import ImportMapping, load_mappings
 from firstedge.loaders.snapshot import read_snapshot
+from tests.faults.publish import Publish
 
 ITEMS, USERS = 120, 200
 
@@ -175,4 +176,4 @@ class Read:
             assert len(lines) == self.reads
 
 
-SCENARIOS: dict[str, Scenario] = {one.name: one for one in (Import(), Read())}
+SCENARIOS: dict[str, Scenario] = {one.name: one for one in (Import(), Read(), Publish())}

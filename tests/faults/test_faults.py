@@ -16,6 +16,7 @@ from tests.faults.scenarios import SCENARIOS
 SAMPLE: dict[str, list[Fault]] = {
     "import": ["server kill", "server kill", "client kill", "cut", "cut"],
     "read": ["server kill", "cut"],
+    "publish": ["server kill", "client kill", "cut"],
 }
 
 

@@ -7,9 +7,16 @@ import pytest
 import firstedge.graph.cypher as cypher
 from firstedge.graph.cypher import identifier, kind_names, load, node_names
 from firstedge.graph.errors import SchemaError
+from firstedge.graph.neo4j_slots import Slot
+from firstedge.graph.queries import render
 from firstedge.graph.schema import Kind, Schema
 
-FILES = sorted((Path(cypher.__file__).parent / "cypher").glob("neo4j/*.cypher"))
+FOLDERS = ("neo4j", "neo4j_publish", "recommend")
+FILES = [
+    file
+    for folder in FOLDERS
+    for file in sorted((Path(cypher.__file__).parent / "cypher" / folder).glob("*.cypher"))
+]
 
 
 @pytest.mark.parametrize(
@@ -43,4 +50,10 @@ def test_a_name_that_looks_like_a_placeholder_stays_a_name() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_placeholder_of_a_file_is_known(file: Path) -> None:
     names = {**kind_names(Schema(), Kind(type="T")), "label": "L", **node_names(Schema())}
-    assert "`{" not in load("neo4j", file.stem, names)
+    names |= {"name": "N", "key": "K", **Slot("a").names(), "types": ("T", "U")}
+    assert "`{" not in load(file.parent.name, file.stem, names)
+
+
+def test_several_names_stand_for_any_of_them() -> None:
+    schema = Schema(kind={"buy": Kind(type="BOUGHT"), "odd": Kind(type="ODD TYPE")})
+    assert "[event:`BOUGHT`|`ODD TYPE`]" in render(schema, "recommend")

@@ -1,0 +1,2 @@
+MERGE (model:FirstedgeModel {slot: $slot})
+SET model = {slot: $slot, run: $run, ready: false}

@@ -1,0 +1,4 @@
+MATCH (n:FirstedgeModel|FirstedgePointer|FirstedgeProfileValue)
+CALL (n) {
+  DETACH DELETE n
+} IN TRANSACTIONS OF 5000 ROWS

@@ -1,0 +1,3 @@
+SHOW INDEXES YIELD name, state, failureMessage
+WHERE name = $name
+RETURN state, failureMessage

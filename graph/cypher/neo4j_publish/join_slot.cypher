@@ -1,0 +1,2 @@
+MATCH (model:FirstedgeModel {slot: $slot, ready: true})
+SET model.run = $run

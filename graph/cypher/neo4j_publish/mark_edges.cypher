@@ -1,0 +1,2 @@
+MATCH (model:FirstedgeModel {slot: $slot})
+SET model.edges = $edges
