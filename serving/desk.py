@@ -25,7 +25,7 @@ Answer = TypeVar("Answer")
 
 _AT_ONCE = 16
 _KEEP = 0.9  # of what was known of the pace, when a batch tells more
-_SLOWER = 10  # nice: a refusal, which the event loop gives, goes before an answer
+_SLOWER = 5  # nice: a refusal, which the event loop gives, goes before an answer
 
 
 @dataclass(frozen=True)
