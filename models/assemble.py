@@ -12,11 +12,11 @@ from scipy import sparse
 
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.models.baselines import TrainingData
-from firstedge.models.bundle import Bundle, Coefficients, ItemTable
+from firstedge.models.bundle import EXTRA, Bundle, Coefficients, ItemTable
 from firstedge.models.edges import Edges
 from firstedge.models.evidence import Evidence
 from firstedge.models.item_encoder import ItemGraph
-from firstedge.models.net import EXTRA, Net
+from firstedge.models.net import Net
 from firstedge.models.newcomers import category_means
 from firstedge.models.text_axes import along
 
@@ -154,31 +154,25 @@ def assemble(
         by_k: Weights that depend on k.
     """
     snapshot, net, data = draft.snapshot, draft.learned, draft.data
-    popular, late = newcomer_values(data.log_prior, data), newcomer_values(draft.late, data)
-    w, bias, gamma = net.w, newcomer_values(net.bias, data), coefficients.net
-    said = popular
-    if not gamma:  # the net is silent, and its dimensions serve the others alone
-        w, bias, said, gamma = np.zeros_like(w), np.zeros_like(bias), np.zeros_like(bias), 1.0
-    items = (np.arange(len(net.v)) < len(w)).astype(np.float32)
-    c, g = net.c.copy(), net.g.copy()
-    # What the net says of everybody at k = 0.
-    c[0], g[0] = (by_k.start_net / gamma * row for row in (c[0], g[0]))
-    popularity = _popularity_by_k(by_k, coefficients.prior, len(c)) / np.float32(gamma)
-    s = np.repeat(net.s[:, None], w.shape[1] + EXTRA, 1)
-    s[:, -1] = 1
+    # Without a weight the net is silent, and its dimensions serve the others alone.
+    heard = np.float32(coefficients.net > 0)
+    gamma = coefficients.net or 1.0
     return Bundle(
         items=snapshot.items,
         categories=snapshot.categories,
         profile_values=snapshot.profile_values,
         schema=snapshot.schema,
         table=item_table(snapshot, data),
-        coefficients=replace(coefficients, net=gamma),
-        prior=popular,
-        w=np.column_stack((w, said, popular, late, lean / np.float32(gamma))),
-        b=bias,
-        v=np.column_stack((net.v, np.zeros((len(net.v), EXTRA - 1), np.float32), items)),
-        c=np.column_stack((c, g, popularity, np.zeros_like(g))),
-        s=s,
+        # The popularities are weighed by k, in c.
+        coefficients=replace(coefficients, net=gamma, prior=0.0),
+        prior=newcomer_values(data.log_prior, data),
+        w=_outputs(draft, heard, lean / np.float32(gamma)),
+        b=heard * newcomer_values(net.bias, data),
+        v=_inputs(net),
+        c=_by_k(net, coefficients, by_k),
+        s=np.column_stack(
+            (np.repeat(net.s[:, None], net.w.shape[1] + EXTRA - 1, 1), 0 * net.s + 1)
+        ),
         kind=net.kind,
         recency=net.recency,
         profile=_widen(net.profile),
@@ -195,11 +189,34 @@ def assemble(
     )
 
 
-def _popularity_by_k(by_k: ByK, prior: float, steps: int) -> Floats:
-    """float32[steps, 2]: by k, what the two popularities weigh beside ``prior``."""
-    weights = np.tile(np.array((0.0, by_k.recent), np.float32), (steps, 1))
-    weights[0] = by_k.start_prior - prior, by_k.start_recent
-    return weights
+def _outputs(draft: Draft, heard: np.float32, lean: Floats) -> Floats:
+    """float32[n, d], w: the net's, popularity as the net weighs it, the popularities, the lean."""
+    data = draft.data
+    ever, late = newcomer_values(data.log_prior, data), newcomer_values(draft.late, data)
+    return np.column_stack((heard * draft.learned.w, heard * ever, ever, late, lean))
+
+
+def _inputs(net: Learned) -> Floats:
+    """float32[n + m, d], v: the net's, and 1 for items where every item says alike."""
+    items = (np.arange(len(net.v)) < len(net.w)).astype(np.float32)
+    return np.column_stack((net.v, np.zeros((len(net.v), EXTRA - 1), np.float32), items))
+
+
+def _scales(net: Learned) -> Floats:
+    """float32[K, d], s: the net's, and 1 where every item says alike."""
+    s = np.repeat(net.s[:, None], net.w.shape[1] + EXTRA, 1)
+    s[:, -1] = 1
+    return s
+
+
+def _by_k(net: Learned, coefficients: Coefficients, by_k: ByK) -> Floats:
+    """float32[K, d], c: the net's, g, the weights of both popularities, nothing for the lean."""
+    gamma, steps = np.float32(coefficients.net or 1.0), len(net.c)
+    said = np.column_stack((net.c, net.g))
+    said[0] *= np.float32(by_k.start_net) / gamma
+    popular = np.tile(np.array((coefficients.prior, by_k.recent), np.float32), (steps, 1))
+    popular[0] = by_k.start_prior, by_k.start_recent
+    return np.column_stack((said, popular / gamma, np.zeros(steps, np.float32)))
 
 
 def newcomer_values(values: Floats, data: TrainingData) -> Floats:

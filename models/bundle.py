@@ -28,13 +28,17 @@ from firstedge.models.edges import Edges
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
+# The last dimensions of w, v, c and s, as training fills them: popularity as the net weighs it,
+# popularity, popularity of late, and what every given item says alike.
+EXTRA = 4
+
 
 @dataclass(frozen=True)
 class Coefficients:
     """One number for each term of the score, the same for every k.
 
     Attributes:
-        prior: eta, of the log popularity.
+        prior: eta, of the log popularity; 0 as training leaves it, which weighs it by k in c.
         category: of the category lifts g from given items.
         interest: of the category lifts g from given categories.
         profile: beta, of the profile lifts P.

@@ -9,11 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from firstedge.models.bundle import EXTRA
 from firstedge.models.item_encoder import ItemEncoder, ItemGraph
-
-# Dimensions of w beside the net's: what the net makes of popularity, popularity, popularity of
-# late, and the lean of the edges.
-EXTRA = 4
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from firstedge.loaders.digest import Digest
 from firstedge.loaders.rows import aligned
 from firstedge.loaders.template import format_texts
 from firstedge.loaders.tree import primary_categories, tree_depths
-from firstedge.models.bundle import Bundle, ItemTable
+from firstedge.models.bundle import EXTRA, Bundle, ItemTable
 from firstedge.models.edges import Edges
 from firstedge.models.newcomers import category_means
 from firstedge.models.text_axes import along
@@ -227,11 +227,12 @@ def _embedded(bundle: Bundle, num_trained: int, found: _Found) -> Bundle:
     primary = _primary(bundle, members)
     w = text @ bundle.text_w + (members @ bundle.category_w) * share
     v = text @ bundle.text_v + (members @ bundle.v[n:]) * share
-    # The last two dimensions are of popularity, and of what any given item says of this one.
-    silent = not bundle.w[trained, :-2].any()
-    w[:, :-2] *= not silent
-    w[:, -2] = _usual(bundle, bundle.w[:, -2], primary, num_trained)
-    w[:, -1], v[:, -2], v[:, -1] = 0, 0, 1
+    # The last dimensions are of popularity, and of what any given item says of this one.
+    silent = not bundle.w[trained, :-EXTRA].any()
+    w[:, :-EXTRA] *= not silent
+    for column in range(-EXTRA, -1):
+        w[:, column] = _usual(bundle, bundle.w[:, column], primary, num_trained)
+    w[:, -1], v[:, -EXTRA:-1], v[:, -1] = 0, 0, 1
     prior = _usual(bundle, bundle.prior, primary, num_trained)
     bias = _usual(bundle, bundle.b, primary, num_trained)
     return replace(

@@ -12,7 +12,7 @@ import pytest
 from firstedge.graph.store import COLUMNS
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import split_users
-from firstedge.models.bundle import Bundle
+from firstedge.models.bundle import EXTRA, Bundle
 from firstedge.models.fit import FitOptions
 from firstedge.models.net import NetOptions
 from firstedge.models.train import TrainOptions, train
@@ -105,9 +105,13 @@ def test_new_items_get_what_an_update_gives_them(
     for name in ("v", "text", "b"):
         close = np.testing.assert_allclose
         close(getattr(live, name)[new], getattr(expected, name)[new], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(live.w[new, :-2], expected.w[new, :-2], rtol=1e-5, atol=1e-6)
-    # Log popularity is up to a constant: the update divides by the number of items too.
-    for ours, theirs in ((live.prior, expected.prior), (live.w[:, -2], expected.w[:, -2])):
+    ours, theirs = live.w[new], expected.w[new]
+    np.testing.assert_allclose(ours[:, :-EXTRA], theirs[:, :-EXTRA], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(ours[:, -1], theirs[:, -1])
+    # Log popularities are up to a constant: the update divides by the number of items too.
+    popular = [(live.prior, expected.prior)]
+    popular += [(live.w[:, column], expected.w[:, column]) for column in range(-EXTRA, -1)]
+    for ours, theirs in popular:
         np.testing.assert_allclose(ours - ours[0], theirs - theirs[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(live.table.primary, expected.table.primary)
     np.testing.assert_array_equal(live.table.counts, expected.table.counts)
