@@ -119,6 +119,17 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "live_rate",
+        (),
+        (
+            Figure(
+                "events kept a second by the service, ratio to the store's", ("service / store",)
+            ),
+            Figure("one event kept and ranked with, ms", ("one event kept and ranked with, ms",)),
+            Figure("one item added and ranked, ms", ("one item added and ranked, ms",)),
+        ),
+    ),
+    Benchmark(
         "embed_rate",
         ("--users", "1000000"),
         (

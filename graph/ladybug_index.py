@@ -70,11 +70,13 @@ class StoreIndex:
     Attributes:
         nodes: By label.
         keys: Of all events' keys; the rows mean nothing. None until they are read.
+        tables: Kinds of the tables, NODE or REL, by their names. None until they are read.
     """
 
     def __init__(self) -> None:
         self.nodes: dict[str, HashIndex] = {}
         self.keys: HashIndex | None = None
+        self.tables: dict[str, str] | None = None
 
     def forget(self, table: str) -> None:
         """Nodes were copied into a table, or it was dropped."""
@@ -84,6 +86,7 @@ class StoreIndex:
         """Forget everything: a transaction was rolled back."""
         self.nodes.clear()
         self.keys = None
+        self.tables = None
 
 
 def hashes_of(column: pa.ChunkedArray) -> Hashes:

@@ -59,7 +59,6 @@ class Session:
         self.copied = False
         self.index = index
         self._connection = connection
-        self._tables: dict[str, str] | None = None
 
     def run(
         self, file: str, names: Mapping[str, str] | None = None, values: Any = None
@@ -88,10 +87,10 @@ class Session:
     @property
     def tables(self) -> dict[str, str]:
         """Kinds of the tables, NODE or REL, by their names."""
-        if self._tables is None:
+        if self.index.tables is None:
             listed = self.run("list_tables").to_pydict()
-            self._tables = dict(zip(listed["name"], listed["type"], strict=True))
-        return self._tables
+            self.index.tables = dict(zip(listed["name"], listed["type"], strict=True))
+        return self.index.tables
 
     def copy(self, table: str, rows: pa.Table) -> None:
         """Append many rows to a table; columns go by position, ends of relationships first."""
@@ -103,12 +102,12 @@ class Session:
         """Make a table by the query of a file, unless it is there."""
         if table not in self.tables:
             self.run(file, names)
-            self._tables = None
+            self.index.tables = None
 
     def drop(self, table: str) -> None:
         """Drop a table with all that is in it."""
         self.run("drop_table", {"table": table})
-        self._tables = None
+        self.index.tables = None
         self.index.forget(table)
 
     def close(self) -> None:
