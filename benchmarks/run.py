@@ -105,6 +105,18 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "serve_start",
+        (),
+        (
+            Figure(
+                "service, s to its first answer", ("seconds to the first answer",), 2, at_most=True
+            ),
+            Figure(
+                "memory, ratio to vectors and edges", ("MB beyond nothing / of vectors and edges",)
+            ),
+        ),
+    ),
+    Benchmark(
         "serve_rate",
         (),
         (

@@ -28,19 +28,6 @@ _KEEP = 0.9  # of what was known of the pace, when a batch tells more
 _SLOWER = 5  # nice: a refusal, which the event loop gives, goes before an answer
 
 
-@dataclass(frozen=True)
-class Tally:
-    """What a desk has to do.
-
-    Attributes:
-        waiting: Questions that wait for a thread.
-        seconds: What a question takes, lately.
-    """
-
-    waiting: int
-    seconds: float
-
-
 @dataclass(eq=False)
 class _Ticket:
     """One question: what answers it, with others of its sort, and who waits for it."""
@@ -62,7 +49,7 @@ class Desk:
         self._patience, self._num_threads = patience, threads
         self._waiting: deque[_Ticket] = deque()
         self._came = threading.Condition()
-        self._seconds = 0.0
+        self._seconds = 0.0  # that a question takes, lately
         self._closed = False
         names = [f"answer-{number}" for number in range(threads)]
         self._threads = [threading.Thread(target=self._work, name=n, daemon=True) for n in names]
@@ -70,9 +57,9 @@ class Desk:
             thread.start()
 
     @property
-    def tally(self) -> Tally:
-        """How much waits, and at what pace it is answered."""
-        return Tally(len(self._waiting), self._seconds)
+    def waiting(self) -> int:
+        """Questions that wait for a thread."""
+        return len(self._waiting)
 
     async def ask(
         self, answer: Callable[[Sequence[Question]], Sequence[Answer]], question: Question

@@ -235,7 +235,7 @@ class Service:
         options: ServiceOptions,
         load: Callable[[Path], Recommender] = Recommender.load,
     ) -> None:
-        self.metrics = Metrics(lambda: self.desk.tally.waiting)
+        self.metrics = Metrics(lambda: self.desk.waiting)
         self.tokens = None if options.tokens is None else Tokens(options.tokens)
         store = None
         if options.store:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -26,6 +30,39 @@ def test_both_ways_to_embed_users_are_what_they_say() -> None:
     np.testing.assert_array_equal(additive.embed(), additive.scorer.embed_users(at_once))
     by_index, by_matrix = sage.embed_by_index().numpy(), sage.embed_by_matrix().numpy()
     np.testing.assert_allclose(by_index, by_matrix, rtol=1e-4, atol=1e-4)
+
+
+def printed(*command: str) -> dict[str, Any]:
+    """What a benchmark prints, in small."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command, "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_service_and_echo_are_asked_alike_and_load_is_shed_cleanly() -> None:
+    small = ("--items", "5000", "--seconds", "0.5", "--rounds", "1")
+    found = printed("benchmarks.serve_rate", *small)
+    assert found["answer bytes"] > 20 * 40
+    assert 0 < found["throughput / echo"] < 1
+    assert set(found["twice that, codes"]) <= {"OK", "RESOURCE_EXHAUSTED"}
+    assert found["twice that, accepted a second"] > 0
+
+
+def test_approximate_answers_recall_what_they_should() -> None:
+    found = printed("benchmarks.topk_rate", "--items", "20000", "--rounds", "2")
+    assert found["recall of the approximate (goal >= .98)"] >= 0.97
+
+
+def test_memory_is_about_that_of_the_vectors_and_edges() -> None:
+    found = printed("benchmarks.serve_start", "--items", "20000", "--rounds", "1")
+    assert found["MB of vectors and edges"] > 50
+    assert found["MB beyond nothing / of vectors and edges"] < 1.5
 
 
 @pytest.mark.parametrize(

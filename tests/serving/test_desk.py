@@ -28,7 +28,7 @@ class Gate:
 
     async def reached(self, desk: Desk) -> None:
         await asyncio.sleep(0)
-        while desk.tally.waiting:
+        while desk.waiting:
             await asyncio.sleep(0.001)
 
 
@@ -104,7 +104,7 @@ def test_beyond_its_patience_it_refuses_at_once(monkeypatch: pytest.MonkeyPatch)
         await asyncio.sleep(0)
         # Three of 20 ms each are more than 50 ms, so the fourth is refused and all after it.
         refused = [task for task in waiting if task.done()]
-        assert (len(refused), desk.tally.waiting) == (6, 3)
+        assert (len(refused), desk.waiting) == (6, 3)
         for task in refused:
             with pytest.raises(Overloaded, match="3 requests wait, some 60 ms of work"):
                 task.result()

@@ -141,7 +141,7 @@ def test_what_would_wait_too_long_is_refused_and_may_come_again(
             first = [pool.submit(stub.Recommend, pb.RecommendRequest())]
             wait_for(lambda: len(begun) == 2)
             first.append(pool.submit(stub.Recommend, pb.RecommendRequest()))
-            wait_for(lambda: service.desk.tally.waiting == 1)
+            wait_for(lambda: service.desk.waiting == 1)
             error = refused(lambda: stub.Recommend(pb.RecommendRequest()))
             with Client(address, quick) as client, pytest.raises(Overloaded, match="try again"):
                 client.recommend()
