@@ -3,8 +3,9 @@
     python -m benchmarks.quality --data DIR
 
 What was measured before, from the same data by the same code with the same budget, is kept; a run
-that was cut off goes on. --table writes the tables and plots from what is there, and measures
-nothing. Example of a data set of your own: --sets my_shop.toml, its Schema file.
+that was cut off goes on. --any-code keeps what older code has measured as well. --table writes the
+tables and plots from what is there, and measures nothing. Example of a data set of your own:
+--sets my_shop.toml, its Schema file.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--fold", type=int, help="only this one")
     add("--trials", type=int, default=20, help="of a method on a data set, at most")
     add("--minutes", type=float, default=30.0, help="CPU minutes of the same, at most")
+    add("--users", type=int, default=1500, help="test users of a fold, at most")
+    add("--any-code", action="store_true", help="keep cells that other code computed, too")
     add("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time, a core each")
     add("--results", type=Path, default=RESULTS, help="where cells are kept")
     add("--docs", type=Path, default=ROOT / "docs", help="where tables and plots are written")
@@ -78,6 +81,8 @@ def tasks_of(args: argparse.Namespace) -> Iterator[Task]:
                         methods=tuple(stage),
                         data=args.data,
                         budget=Budget(args.trials, args.minutes),
+                        most_test=args.users,
+                        any_code=args.any_code,
                         results=args.results,
                     )
 
@@ -102,7 +107,8 @@ def _run(task: Task) -> str:
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.quality", "--one"]
     command += ["--sets", task.shop, "--fold", str(task.fold), "--methods", *task.methods]
     command += ["--trials", str(task.budget.trials), "--minutes", str(task.budget.minutes)]
-    command += ["--results", str(task.results)]
+    command += ["--users", str(task.most_test), "--results", str(task.results)]
+    command += ["--any-code"] if task.any_code else []
     if task.data is not None:
         command += ["--data", str(task.data)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

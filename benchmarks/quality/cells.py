@@ -35,7 +35,8 @@ class Cell:
         method: The method.
         fold: Which tenth of the users was asked.
         role: Ours, a single method, a blend, or a part of ours.
-        key: Digest of the code, the budget and the options that it started from.
+        key: Digest of the round, the budget and the options that it started from.
+        code: Digest of the sources that it was computed by.
         round: Digest of training, validation and test: cells of another round do not compare.
         budget: Trials and CPU minutes that it had.
         date: When, as YYYY-MM-DD.
@@ -55,6 +56,7 @@ class Cell:
     fold: int
     role: Role
     key: str
+    code: str
     round: str
     budget: Mapping[str, Any]
     date: str
@@ -124,10 +126,10 @@ def read_cell(shop: str, method: str, fold: int, results: Path = RESULTS) -> Cel
     """A kept cell, None if there is none that can be read."""
     try:
         value = json.loads((results / path_of(shop, method, fold)).read_text("utf-8"))
-    except (OSError, ValueError):
+        tuples = {name: tuple(v) for name, v in value.items() if isinstance(v, list)}
+        return Cell(**{**value, **tuples})
+    except (OSError, ValueError, TypeError):
         return None
-    tuples = {name: tuple(v) for name, v in value.items() if isinstance(v, list)}
-    return Cell(**{**value, **tuples})
 
 
 def _means(values: npt.NDArray[np.float64]) -> tuple[float, ...]:

@@ -66,6 +66,7 @@ class Task:
         budget: Of each method. Folds other than the first take the first one's options.
         most_validation: Validation users, a seeded sample of them where there are more.
         most_test: Test users, likewise.
+        any_code: Whether a cell that other code computed from the same is kept, too.
         results: Where cells are kept.
         work: Where stores and vectors are kept.
     """
@@ -77,6 +78,7 @@ class Task:
     budget: Budget = field(default_factory=Budget)
     most_validation: int = 400
     most_test: int = 1500
+    any_code: bool = False
     results: Path = RESULTS
     work: Path = WORK
 
@@ -137,17 +139,21 @@ class Worker:
                 self._baseline(start, "single", (module,) if module else ())
 
     def _ours(self) -> None:
-        key = self._key({"method": OURS, "code": digest_folder(Path(comparison.__file__).parent)})
-        if self._kept(OURS, key) and self._kept(EMBEDDING, key):
+        key = self._key({"method": OURS})
+        code = digest_folder(Path(comparison.__file__).parent)
+        if self._kept(OURS, key, code) and self._kept(EMBEDDING, key, code):
             return
         began = time.process_time()
         bundle = self.round.trained()
         scorer = Scorer(bundle)
         seconds = time.process_time() - began
-        self._keep_ours(scorer, key, seconds, "ours", OURS)
-        self._keep_ours(EmbeddingRanker(scorer), key, seconds, "part", EMBEDDING)
+        made = (key, code)
+        self._keep_ours(scorer, made, seconds, "ours", OURS)
+        self._keep_ours(EmbeddingRanker(scorer), made, seconds, "part", EMBEDDING)
 
-    def _keep_ours(self, ranker: Any, key: str, seconds: float, role: Role, name: str) -> None:
+    def _keep_ours(
+        self, ranker: Any, made: tuple[str, str], seconds: float, role: Role, name: str
+    ) -> None:
         popularity, k = self.round.training.popularity, self.task.budget.k
         objective = evaluate(ranker, self.round.validation, popularity, k).objective
         test = evaluate(ranker, self.round.test, popularity, k)
@@ -155,7 +161,7 @@ class Worker:
         trials = int(bundle.about.get("trials", 1))
         options = {n: v for n, v in asdict(bundle.coefficients).items() if np.isscalar(v)}
         found = Found(options, ranker, objective, trials, seconds, False)
-        self._keep(name, role, key, found, test)
+        self._keep(name, role, made, found, test)
 
     def _blend(self) -> None:
         """The closed forms as they were tuned, with the better neighbourhood."""
@@ -189,11 +195,11 @@ class Worker:
             {
                 "method": start.name,
                 "start": asdict(cast(Any, start)),
-                "code": digest_code(*_CODE, *modules),
                 "budget": asdict(self.task.budget),
             }
         )
-        if self._kept(start.name, key):
+        code = digest_code(*_CODE, *modules)
+        if self._kept(start.name, key, code):
             return
         data, budget = self.round.training, self.task.budget
         if first is None:
@@ -202,26 +208,31 @@ class Worker:
             seconds = budget.minutes * 60 * ONE_TRIAL
             found = search.fit(start, data, self.round.validation, budget, seconds)
         test = evaluate(found.ranker, self.round.test, data.popularity, budget.k)
-        self._keep(start.name, role, key, found, test)
+        self._keep(start.name, role, (key, code), found, test)
 
     def _key(self, parts: dict[str, Any]) -> str:
         return key_of({**parts, "round": self.round.fingerprint})
 
-    def _kept(self, name: str, key: str) -> bool:
+    def _kept(self, name: str, key: str, code: str) -> bool:
         cell = read_cell(self.name, name, self.task.fold, self.task.results)
         kept = cell is not None and cell.key == key
+        if cell is not None and cell.code != code and not self.task.any_code:
+            kept = False
         if kept:
             self.say(f"{self.name}, fold {self.task.fold}: {name}, kept")
         return kept
 
-    def _keep(self, name: str, role: Role, key: str, found: Found, test: Evaluation) -> None:
+    def _keep(
+        self, name: str, role: Role, made: tuple[str, str], found: Found, test: Evaluation
+    ) -> None:
         budget = {"trials": self.task.budget.trials, "minutes": self.task.budget.minutes}
         cell = Cell(
             shop=self.name,
             method=name,
             fold=self.task.fold,
             role=role,
-            key=key,
+            key=made[0],
+            code=made[1],
             round=self.round.fingerprint,
             budget=budget if role in ("single", "blend") else {},
             date=datetime.now(UTC).date().isoformat(),

@@ -175,6 +175,7 @@ def cell_of(method: str, role: str, level: float, fold: int = 0, round_: str = "
         fold=fold,
         role=role,  # type: ignore[arg-type]
         key="k",
+        code="c",
         round=round_,
         budget={} if role == "ours" else {"trials": 7, "minutes": 0.5},
         date="2026-01-02",
@@ -276,6 +277,11 @@ def test_a_worker_measures_once_and_keeps(own_shop: Path, tmp_path: Path) -> Non
     Worker(task, again.append).run()
     assert [line.endswith("kept") for line in again] == [True, True, True, True, False]
     assert again[-1] == "own: text cosine left out: the shop has no texts"
+    write_cell(replace(cell, code="older"), tmp_path)
+    Worker(replace(task, methods=methods[:1], any_code=True), again.append).run()
+    assert again[-1].endswith("popularity, kept")
+    Worker(replace(task, methods=methods[:1]), again.append).run()
+    assert not again[-1].endswith("kept")
     Worker(replace(task, budget=Budget(3, 1.0)), said.append).run()
     other = read_cell("own", "item-kNN", 0, tmp_path)
     assert other is not None
