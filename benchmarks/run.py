@@ -148,6 +148,18 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "neo4j_publish",
+        (),
+        (
+            Figure("vectors of 64 published a second", ("figures", "vectors of 64 a second"), 5000),
+            Figure("item edges published a second", ("figures", "edges a second"), 20_000),
+            Figure("item edges, ratio to MERGE", ("figures", "edges / MERGE")),
+            Figure(
+                "Cypher to a stranger, p95 ms", ("figures", "stranger p95 ms"), 20, at_most=True
+            ),
+        ),
+    ),
+    Benchmark(
         "neo4j_io",
         ("--events", "200000"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -94,6 +95,28 @@ def test_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "image/png" in str(outputs(executed, "under_load"))
     stopped = shown(executed, "server.terminate").splitlines()
     assert stopped == ["exit code 0", "['k03', 'k06', 'k13']"]
+
+
+@pytest.mark.filterwarnings("default")
+def test_neo4j(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, neo4j_server: Any) -> None:
+    monkeypatch.setenv("FIRSTEDGE_STORE", neo4j_server.url)
+    executed = execute("neo4j.ipynb", tmp_path, monkeypatch)
+    assert "'items': 40" in shown(executed, "published.as_dict()")
+    *rows, same = shown(executed, "ada:Person").strip().splitlines()
+    assert sum("Crime" in row for row in rows) >= 4, "film 7 is crime"
+    assert same == "the same as the library's: True"
+    filtered, fresh = shown(executed, "personId: 1000").splitlines()
+    assert filtered.count("Comedy") == 4
+    assert "Crime" not in filtered
+    assert fresh.count("Crime") >= 2, "most of those in Norway like crime"
+    *shares, total = shown(executed, "shares = ").strip().splitlines()
+    parts = [float(line.split()[0]) for line in shares]
+    assert sum(parts) == pytest.approx(float(total.split()[0]), abs=0.001 * len(parts))
+    assert "image/png" in str(outputs(executed, "neighbourhood(store"))
+    assert shown(executed, "roll_back(store").splitlines() == [
+        "slot b - back to True",
+        "nodes that still know of it: 0",
+    ]
 
 
 def outputs(notebook: NotebookNode, having: str) -> list[NotebookNode]:

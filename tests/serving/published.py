@@ -25,9 +25,10 @@ NEAR = 1e-4  # scores closer than this may swap places
 
 
 def shop_bundle(num_items: int = 300, seed: int = 3) -> Bundle:
-    """A random bundle whose items have properties and a flag."""
-    bundle = random_bundle(num_items, seed=seed)
-    rng = np.random.default_rng(seed)
+    """A random model, by its seed, of one shop whose items have properties and a flag."""
+    shop = random_bundle(num_items, seed=3)
+    bundle = replace(random_bundle(num_items, seed=seed), table=shop.table)
+    rng = np.random.default_rng(3)
     colours = [
         None if c == "none" else str(c) for c in rng.choice(["red", "blue", "none"], num_items)
     ]
