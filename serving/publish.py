@@ -27,6 +27,8 @@ from firstedge.serving.store_users import read_users
 
 Floats = npt.NDArray[np.float32]
 
+_TOLD = ("firstedge", "users", "events", "kshot", "updated_fingerprint")  # of Bundle.about
+
 
 @dataclass(frozen=True)
 class PublishOptions:
@@ -291,7 +293,7 @@ def _properties(
         "version": version,
         "items": len(bundle.items),
         "fingerprint": str(bundle.about.get("fingerprint", "")),
-        "about": json.dumps(dict(bundle.about), default=str),
+        **{f"about_{name}": bundle.about[name] for name in _TOLD if name in bundle.about},
         "net_digest": net_digest(bundle),
         "vector": slot.vector,
         "input": slot.input,
