@@ -175,7 +175,7 @@ class Neo4jServer:
         """The password of the user ``neo4j``."""
         return self.password_file.read_text()
 
-    def start(self, timeout: float = 120) -> Neo4jServer:
+    def start(self, timeout: float = 600) -> Neo4jServer:
         """Start it and wait until it answers.
 
         Raises:

@@ -23,8 +23,8 @@ from tests.faults.scenarios import Scenario
 Fault = Literal["server kill", "client kill", "cut"]
 FAULTS: tuple[Fault, ...] = ("server kill", "client kill", "cut")
 
-# A client that gives up at once, and one that waits until the server is back.
-PATIENCE = (0.5, 120.0)
+# Seconds: a client that gives up at once, and one that waits until the server is back.
+PATIENCE = (0.5, 600.0)
 UNAVAILABLE = 1
 
 
@@ -104,7 +104,7 @@ class Harness:
                 client.wait(moment)
             except subprocess.TimeoutExpired:
                 hit = self._cause(fault, client, wire)
-        client.wait(300)
+        client.wait(PATIENCE[-1])
         reader.join()
         errors = client.stderr.read() if client.stderr else ""
         finished = client.returncode == 0

@@ -65,8 +65,8 @@ class Import:
     """Files into the store, in chunks that take a fraction of a second each."""
 
     name: ClassVar[str] = "import"
-    events: ClassVar[int] = 8_000
-    chunk: ClassVar[int] = 250
+    events: ClassVar[int] = 3_000
+    chunk: ClassVar[int] = 100
     bad: ClassVar[int] = 40  # rows of an item that there is not
 
     schema_text: ClassVar[str] = """
@@ -146,8 +146,8 @@ class Read:
     """Whole snapshots, again and again, of a graph that does not change."""
 
     name: ClassVar[str] = "read"
-    events: ClassVar[int] = 40_000
-    reads: ClassVar[int] = 6
+    events: ClassVar[int] = 15_000
+    reads: ClassVar[int] = 5
 
     def prepare(self, url: str, folder: Path) -> None:
         with open_store(url, Schema()) as store:
