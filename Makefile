@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench bench-quality bench-scale soak faults proto install clean
+.PHONY: demo demo-neo4j test lint format bench bench-quality bench-scale soak faults proto install clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -17,6 +17,9 @@ $(STAMP): setup.cfg pyproject.toml
 
 demo: $(STAMP)
 	$(BIN)/python benchmarks/demo.py
+
+demo-neo4j: $(STAMP)
+	$(BIN)/python benchmarks/demo_neo4j.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -q

@@ -81,7 +81,7 @@ def open_driver(address: Address, ca: Path | None, patience: float = RETRY_SECON
         trusted_certificates=TrustAll() if address.encryption == "ssc" else trusted,
         connection_timeout=min(CONNECT_SECONDS, patience),
         connection_acquisition_timeout=2 * patience,
-        max_transaction_retry_time=patience,
+        max_transaction_retry_time=0,  # Neo4jLink tries again
         notifications_min_severity="OFF",
     )
 

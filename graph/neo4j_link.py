@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,13 @@ from neo4j.exceptions import (
     TransientError,
     UnsupportedServerProduct,
 )
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from firstedge.graph.cypher import load
 from firstedge.graph.errors import (
@@ -29,6 +37,7 @@ from firstedge.graph.errors import (
 from firstedge.graph.neo4j_address import RETRY_SECONDS, Address, check_version, open_driver
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 NOTE_LABEL = "FirstedgeNote"
 
@@ -62,6 +71,7 @@ class Neo4jLink:
     def __init__(self, url: str, ca: Path | None = None, patience: float = RETRY_SECONDS) -> None:
         self.address = Address.parse(url)
         self._driver = open_driver(self.address, ca, patience)
+        self._patience = patience
         try:
             self._verify()
         except BaseException:
@@ -69,30 +79,31 @@ class Neo4jLink:
             raise
 
     def read(self, work: Callable[[ManagedTransaction], T]) -> T:
-        """What `work` returns, in a READ transaction; run again if the connection fails."""
-        with self._translated(), self._session(READ_ACCESS) as session:
-            return session.execute_read(work)
+        """What `work` returns, in a READ transaction; run again while the server is away."""
+
+        def attempt() -> T:
+            with self._session(READ_ACCESS) as session:
+                return session.execute_read(work)
+
+        with self._translated():
+            return self._patiently()(attempt)
 
     def write(self, work: Callable[[ManagedTransaction], T]) -> T:
         """What `work` returns, in one transaction; run again after a deadlock and the like.
 
         Raises:
-            StoreFull: If the transaction does not fit; this is not tried again.
+            StoreFull: If the server has no memory for the transaction; this is not tried again.
         """
 
-        def attempt(tx: ManagedTransaction) -> T:
-            try:
-                return work(tx)
-            except TransientError as error:
-                if "OutOfMemory" in error.code:
-                    raise self._meaning(error) from None
-                raise
+        def attempt() -> T:
+            with self._session(WRITE_ACCESS) as session:
+                return session.execute_write(work)
 
-        with self._translated(), self._session(WRITE_ACCESS) as session:
+        with self._translated():
             try:
-                return session.execute_write(attempt)
+                return self._patiently()(attempt)
             except ConstraintError:  # another program wrote the same key at the same time
-                return session.execute_write(attempt)
+                return self._patiently()(attempt)
 
     def constrain(self, query: str, values: Mapping[str, Any] | None = None) -> None:
         """Run a query that takes no part in a transaction: of constraints, of indexes, in batches.
@@ -117,6 +128,24 @@ class Neo4jLink:
         with self._translated(), self._session(READ_ACCESS) as session:
             summary = session.run(load("neo4j", "ping", {})).consume()
         self.version = check_version(summary.server.agent, self.address.url)
+
+    def _patiently(self) -> Retrying:
+        """Runs something again, at growing intervals, until patience is at its end.
+
+        The driver would do it too, and would not tell a server without memory from a busy one.
+        """
+
+        def tell(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            _log.warning("%s: trying again after %s", self.address.url, type(error).__name__)
+
+        return Retrying(
+            retry=retry_if_exception(_may_pass),
+            wait=wait_random_exponential(multiplier=0.4, max=5),
+            stop=stop_after_delay(self._patience),
+            before_sleep=tell,
+            reraise=True,
+        )
 
     def _session(self, mode: str) -> Session:
         return self._driver.session(
@@ -155,7 +184,7 @@ class Neo4jLink:
             )
         if "OutOfMemory" in error.code:
             return StoreFull(
-                f"{url}: the server has no memory for this transaction: write smaller chunks, or"
+                f"{url}: the server has no memory for this transaction: take smaller chunks, or"
                 f" raise dbms.memory.transaction.total.max there ({error.message})"
             )
         if isinstance(error, TransientError):
@@ -169,3 +198,10 @@ class Neo4jLink:
         except (DriverError, Neo4jError):
             return "others, which this user may not list"
         return ", ".join(sorted(name for name in found["names"] if name != "system"))
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether the same transaction may work if it is tried again."""
+    if isinstance(error, Neo4jError):
+        return error.is_retryable() and "OutOfMemory" not in (error.code or "")
+    return isinstance(error, DriverError) and error.is_retryable()

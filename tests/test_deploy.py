@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from neo4j import GraphDatabase
 from packaging.requirements import Requirement
 
 from firstedge.models.bundle_file import save_bundle
@@ -75,6 +76,26 @@ def test_compose_accepts_its_file() -> None:
             place = volume.split(":")[0]
             known = place in compose["volumes"] or (DEPLOY / place).exists()
             assert known or place == "./bundle"
+
+
+def test_compose_and_neo4j_accept_the_file_of_the_database(neo4j_server: Any) -> None:
+    run(TOOLS / "docker-compose", "-f", "compose.neo4j.yaml", "config", "--quiet")
+    (compose,) = documents("compose.neo4j.yaml")
+    service = compose["services"]["neo4j"]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    # As the image makes settings of its environment: a dot of each "_", a "_" of each "__".
+    names = {
+        name.removeprefix("NEO4J_").replace("__", " ").replace("_", ".").replace(" ", "_")
+        for name in service["environment"]
+        if name != "NEO4J_AUTH_FILE"
+    }
+    with (
+        GraphDatabase.driver(neo4j_server.url, auth=("neo4j", neo4j_server.password)) as driver,
+        driver.session() as session,
+    ):
+        known = {row["name"] for row in session.run("SHOW SETTINGS YIELD name")}
+    assert len(names) == 4
+    assert names <= known
 
 
 def test_kubernetes_accepts_its_manifests() -> None:
