@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
 _EPS = float(np.finfo(np.float32).eps)
-_BLOCK = 2048  # items at a time, so that what they bring stays in the core's cache
+_BLOCK = 8192  # scores at a time: small enough to stay in the core's cache
 _MOST = 4096  # pairs whose vectors are gathered; where more are as good as equal, all are scored
 
 
@@ -91,17 +91,17 @@ class Finder:
     def _estimate(self, terms: Terms) -> Floats:
         """float32[num_users, n]: the scores, but for rounding."""
         scorer, bundle = self._scorer, self._scorer.bundle
-        n, static = scorer.num_items, scorer.static[:, None]
+        n = scorer.num_items
         estimates = np.empty((len(terms), n), np.float32)
         nets, texts = terms.net.T.copy(), terms.text.T.copy() if terms.told.any() else None
-        step = max(n, 1) if len(terms) == 1 else _BLOCK
+        step = max(n, 1) if len(terms) == 1 else max(_BLOCK // len(terms), 1)
         for start in range(0, n, step):
             block = slice(start, start + step)
             part = bundle.w[block] @ nets
             if texts is not None:
                 part += bundle.text[block] @ texts
-            part += static[block]
             estimates[:, block] = part.T
+        estimates += scorer.static
         scorer.add_sparse(estimates, terms)
         return estimates
 
@@ -118,8 +118,8 @@ class Finder:
     def _margins(self, terms: Terms, users: UserBatch) -> list[float]:
         """How far below an estimate another may lie whose score is higher."""
         edges = 2 * users.given.counts + users.profile_counts
-        sizes = np.linalg.norm(terms.net, axis=1).astype(np.float64) * self._longest
-        sizes += np.linalg.norm(terms.text, axis=1) * self._longest_text + self._highest
+        sizes = np.sqrt(np.vecdot(terms.net, terms.net)).astype(np.float64) * self._longest
+        sizes += np.sqrt(np.vecdot(terms.text, terms.text)) * self._longest_text + self._highest
         if terms.lifts is not None:
             sizes += np.abs(terms.lifts).max(axis=1)
         for _, _, values in (*terms.edges, terms.profiles):
