@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import traceback
@@ -218,6 +219,18 @@ def test_check_names_what_is_wrong_with_a_kind(cinema: Any, kind: Kind, told: st
         store.check()
 
 
+def test_a_graph_that_has_got_only_half_of_its_keys_is_warned_of(
+    neo4j_server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    cypher(neo4j_server, "CREATE (:User {id: 'new'}), (:User {oldId: 'old'}), (:Item {id: 'i'})")
+    cypher(neo4j_server, "MATCH (u:User), (i:Item) CREATE (u)-[:VIEWED {time: 1}]->(i)")
+    with Neo4jStore(neo4j_server.url, Schema()) as store:
+        store.check()
+        assert "1 nodes :User have no property 'id' and are not read" in caplog.text
+        assert store.read("users")["id"].to_pylist() == ["new"]
+        assert store.read_events()["user"].to_pylist() == ["new"]
+
+
 def test_keys_that_are_not_unique_are_refused_before_a_write(neo4j_server: Any) -> None:
     cypher(neo4j_server, "UNWIND [1, 1] AS id CREATE (:Twin {id: id})")
     with (
@@ -278,6 +291,15 @@ def test_a_wrong_password_is_refused_and_never_shown(
     shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     assert "Tr0ub4dor" not in "".join(shown.format())
     assert caught.value.__suppress_context__
+
+
+def test_no_log_has_the_password(neo4j_server: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)  # the driver then logs every message on the wire
+    with Neo4jStore(neo4j_server.url, Schema()) as store:
+        store.read("users")
+        shown = f"{store!r} {store._link.address!r} {vars(store._link)}"
+    assert "bolt" in caplog.text.lower()
+    assert neo4j_server.password not in caplog.text + shown
 
 
 def test_the_password_may_be_in_a_file(
