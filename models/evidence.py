@@ -37,7 +37,7 @@ class EvidenceOptions:
         length_discounts: Of naive Bayes.
         back_offs: Of naive Bayes.
         walks: Pairs of alpha and beta of RP3beta.
-        ridges: Of EASE.
+        ridges: Of EASE; of a large catalogue every other one.
         most_edges: Edges kept of each item and sort before they are fused.
     """
 
@@ -45,8 +45,8 @@ class EvidenceOptions:
     smoothings: tuple[float, ...] = (10, 30, 100, 300, 1000)
     length_discounts: tuple[float, ...] = (0.0, 0.5)
     back_offs: tuple[float, ...] = (0.0, 0.5, 0.9)
-    walks: tuple[tuple[float, float], ...] = ((0.5, 0.3), (0.5, 0.6), (0.8, 0.5))
-    ridges: tuple[float, ...] = (100, 500, 2500)
+    walks: tuple[tuple[float, float], ...] = ((0.5, 0.3), (0.3, 0.3), (0.3, 0.5))
+    ridges: tuple[float, ...] = (2500, 500, 10000)
     most_edges: int = 1000
 
 
