@@ -34,6 +34,7 @@ class Gate(grpc.aio.ServerInterceptor):
         self._streams = streams
         self._idle = idle_seconds
         self._open: Counter[str] = Counter()
+        self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
         self,
@@ -41,11 +42,19 @@ class Gate(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """The handler of a method, or one that refuses."""
-        service, _, method = handler_call_details.method.lstrip("/").partition("/")
-        refusal = self._refusal(service, method, handler_call_details.invocation_metadata)
+        path = handler_call_details.method
+        refusal = self._refusal(path, handler_call_details.invocation_metadata)
         if refusal is not None:
             return _refusing(*refusal)
-        handler = await continuation(handler_call_details)
+        if path not in self._handlers:
+            handler = self._bounded(await continuation(handler_call_details))
+            if handler is None:  # of which there is no end
+                return None
+            self._handlers[path] = handler
+        return self._handlers[path]
+
+    def _bounded(self, handler: Any) -> Any:
+        """The same, with its streams counted."""
         if handler is None or not handler.request_streaming:
             return handler
         if handler.response_streaming:
@@ -60,8 +69,11 @@ class Gate(grpc.aio.ServerInterceptor):
             handler.response_serializer,
         )
 
-    def _refusal(self, service: str, method: str, metadata: Any) -> tuple[Any, str] | None:
-        if self._tokens is None or service == health.SERVICE_NAME:
+    def _refusal(self, path: str, metadata: Any) -> tuple[Any, str] | None:
+        if self._tokens is None:
+            return None
+        service, _, method = path.lstrip("/").partition("/")
+        if service == health.SERVICE_NAME:
             return None
         needed = "admin"
         if service == NAME and method in READING | WRITING:

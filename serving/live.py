@@ -107,7 +107,7 @@ class LiveBundle:
                     return False
                 model = await asyncio.to_thread(self._read, version)
                 if self._store is not None:
-                    model = await self._following(model, None)
+                    model = await _following(self._store, model, None)
                 if current_version(self._path) != version:  # replaced: the next turn's affair
                     return False
                 _log.info("bundle %s replaces %s", version, self.model.version)
@@ -131,9 +131,11 @@ class LiveBundle:
         Raises:
             StoreError: If the store is away.
         """
+        if self._store is None:
+            return self.model
         async with self._changing:
             before = self.model
-            self.model = await self._following(before, ids)
+            self.model = await _following(self._store, before, ids)
             if ids is None and self.model is not before:
                 catalogue = self.model.catalogue
                 _log.info(
@@ -167,13 +169,13 @@ class LiveBundle:
                 return
             await asyncio.sleep(wait)
 
-    async def _following(self, model: Model, ids: Sequence[str] | None) -> Model:
-        assert self._store is not None  # noqa: S101 - for the type checker
-        schema = model.trained.bundle.schema
-        stored = await self._store.run(schema, lambda store: read_items(store, ids))
-        return await asyncio.to_thread(model.following, stored)
-
     def _read(self, version: str) -> Model:
         model = Model.of(self._load(self._path), version, written_at(self._path, version))
         model.recommender.recommend(Query(), 1)
         return model
+
+
+async def _following(store: LiveStore, model: Model, ids: Sequence[str] | None) -> Model:
+    schema = model.trained.bundle.schema
+    stored = await store.run(schema, lambda opened: read_items(opened, ids))
+    return await asyncio.to_thread(model.following, stored)

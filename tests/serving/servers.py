@@ -6,22 +6,26 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 
 from firstedge.graph.errors import StoreError
 from firstedge.serving.options import ServiceOptions
+from firstedge.serving.recommender import Recommender
 from firstedge.serving.service import Service
 
 
 @contextmanager
-def running(options: ServiceOptions) -> Iterator[tuple[str, Service]]:
+def running(
+    options: ServiceOptions, load: Callable[[Path], Recommender] = Recommender.load
+) -> Iterator[tuple[str, Service]]:
     """The address of a running service, and the service."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever)
     thread.start()
 
     async def start() -> tuple[Service, int]:
-        service = Service(options)
+        service = Service(options, load)
         return service, await service.start()
 
     try:

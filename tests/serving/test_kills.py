@@ -58,7 +58,7 @@ class Writer:
         self.sent = 0
 
     def write(self, address: str, stop: Flag, began: Flag) -> None:
-        with Client(address, ClientOptions(timeout=30, attempts=1)) as client:
+        with Client(address, ClientOptions(timeout=120, attempts=1)) as client:
             while not stop.is_set():
                 events = self.unanswered or self.make(int(self.rng.choice([1, 3, 40, 700, 2500])))
                 self.unanswered = events
@@ -98,7 +98,7 @@ def kill_while_recording(folder: Path, times: int, seed: int) -> None:
         with ThreadPoolExecutor(WRITERS) as pool:
             with server(folder) as (process, address):
                 jobs = [pool.submit(writer.write, address, stop, began) for writer in writers]
-                assert began.wait(60)
+                assert began.wait(300)
                 time.sleep(float(rng.uniform(0, 0.4)))
                 stop.set()
                 process.kill()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 from contracts.graph_store import event, events
@@ -20,7 +22,8 @@ from firstedge.graph.errors import (
     StoreUnavailable,
 )
 from firstedge.graph.store import open_store
-from firstedge.models.bundle_file import save_bundle
+from firstedge.models.bundle import EXTRA
+from firstedge.models.bundle_file import load_bundle, save_bundle
 from firstedge.serving.calls import Item, RecordedEvent
 from firstedge.serving.client import Client, ClientOptions
 from firstedge.serving.filter import Filter
@@ -147,6 +150,41 @@ def test_a_new_item_is_ranked_at_once_by_its_category(place: Place) -> None:
         assert client.upsert_items([Item("thing", {}, ["c2"])]).unranked == ()
         assert client.recommend(filter=Filter(allowed=["thing"])).titles == ("Without anything",)
         assert service.bundle.model.version == info["version"]
+
+
+class Spelled:
+    """An encoder that knows nothing but letters."""
+
+    name = BUNDLE.encoder
+    dim = len(BUNDLE.text_axes)
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        for vector, text in zip(vectors, texts, strict=True):
+            for letter in text:
+                vector[ord(letter) % self.dim] += 1
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+
+@pytest.mark.parametrize("place", ["embedded"], indirect=True)
+def test_a_new_item_is_ranked_at_once_by_its_text(place: Place) -> None:
+    def load(path: Path) -> Recommender:
+        return Recommender(load_bundle(path), Spelled())
+
+    with (
+        running(place.options(), load) as (address, service),
+        Client(address, LASTING) as client,
+    ):
+        items = [Item("mug", {"title": "A mug"}), Item("mug too", {"title": "A mug"})]
+        assert client.upsert_items([*items, Item("bare")]).unranked == ("bare",)
+        same = client.score(Query([Event("i001")]), ["mug", "mug too"])
+        assert same[0] == same[1]
+        client.upsert_items([Item("mug", {"title": "Something else"})])
+        moved = client.score(Query([Event("i001")]), ["mug", "mug too"])
+        assert moved[0] != moved[1] == same[1]
+        vectors = service.bundle.model.recommender.embed_items(["mug", "mug too"])
+        texts = Recommender(BUNDLE, Spelled()).embed_new_items(["Something else", "A mug"])
+        np.testing.assert_allclose(vectors[:, :-EXTRA], texts[:, :-EXTRA], rtol=1e-5)
 
 
 def test_availability_and_properties_follow_the_store(place: Place) -> None:
