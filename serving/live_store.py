@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from firstedge.graph.errors import StoreError, StoreLocked, StoreUnavailable, UnknownId
+from firstedge.graph.errors import (
+    Overloaded,
+    StoreError,
+    StoreLocked,
+    StoreUnavailable,
+    UnknownId,
+)
 from firstedge.graph.schema import Schema
 from firstedge.graph.store import GraphStore, open_store
 from firstedge.models.bundle import Bundle
@@ -22,6 +28,7 @@ from firstedge.serving.store_users import read_query
 T = TypeVar("T")
 
 RETRY_SECONDS = 1.0  # a store that was just found to be away is not asked again before
+MOST_READING = 500  # users that are read or wait for it; more are refused
 PATIENCE = 2.0  # seconds for which a call waits for a server that is away
 
 
@@ -72,12 +79,18 @@ class LiveStore:
         """
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, schema, work)
 
+    @property
+    def num_reading(self) -> int:
+        """Users that are read, or wait for it."""
+        return len(self._reading)
+
     async def user(self, bundle: Bundle, user: str) -> Query:
         """What the store knows of one user.
 
         Raises:
             UnknownId: If there is no such user.
             StoreError: If the store is away.
+            Overloaded: If too many wait for it.
         """
         kept = self._users.get(user)
         if kept is not None and kept[0] > time.monotonic() and kept[1] == bundle.schema:
@@ -85,6 +98,8 @@ class LiveStore:
             return kept[2]
         reading = self._reading.get(user)
         if reading is None:
+            if self.num_reading >= MOST_READING:
+                raise Overloaded(f"{MOST_READING} users are being read: try again later")
             reading = asyncio.ensure_future(self._read_user(bundle, user))
             self._reading[user] = reading
             reading.add_done_callback(lambda done: self._keep(bundle.schema, user, done))
@@ -161,6 +176,7 @@ class LiveStore:
         return found.st_dev, found.st_ino
 
     def _drop(self) -> None:
+        self._users = OrderedDict()  # another file may come in its place
         store, self._store = self._store, None
         if store is not None:
             store.close()

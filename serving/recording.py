@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from firstedge.graph.errors import DataError, QueryError
+from firstedge.graph.errors import DataError, Overloaded, QueryError
 from firstedge.graph.schema import Schema, Target
 from firstedge.graph.store import COLUMNS, GraphStore
 from firstedge.serving.live_store import LiveStore
@@ -23,6 +23,7 @@ from firstedge.serving.wire import BadField, Limits, read_event, read_id
 Row = dict[str, Any]
 
 ROWS = 1_000  # of one transaction: as many as the embedded store puts into its log
+MOST_WAITING = 100_000  # rows of all streams that wait to be written; more are refused
 _UNDER_WAY = 4_000  # rows of one stream that are not written yet before no more is read of it
 
 
@@ -51,6 +52,7 @@ class Recorder:
         self._store = store
         self._limits = limits
         self._waiting: deque[_Waiting] = deque()
+        self._num_waiting = 0
         self._writing: asyncio.Task[None] | None = None
 
     async def record(
@@ -61,6 +63,7 @@ class Recorder:
         Raises:
             BadField: If an event cannot be; what came before it may be in the store.
             StoreError: If the store went away; some may be in the store.
+            Overloaded: If too much waits already; some may be in the store.
         """
         under_way: deque[_Waiting] = deque()
         refused: list[str] = []
@@ -78,6 +81,9 @@ class Recorder:
         return pb.RecordEventsResponse(recorded=total - len(refused), refused=refused)
 
     def _add(self, rows: list[Row], schema: Schema) -> _Waiting:
+        if self._num_waiting + len(rows) > MOST_WAITING:
+            raise Overloaded(f"{self._num_waiting:,} events wait to be kept: send these later")
+        self._num_waiting += len(rows)
         one = _Waiting(rows, asyncio.get_running_loop().create_future())
         one.done.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._waiting.append(one)
@@ -93,6 +99,7 @@ class Recorder:
                 while self._waiting and size + len(self._waiting[0].rows) <= ROWS:
                     together.append(self._waiting.popleft())
                     size += len(together[-1].rows)
+                self._num_waiting -= size
                 await self._write_together(together, schema)
         finally:
             self._writing = None

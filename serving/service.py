@@ -225,6 +225,7 @@ class Service:
         metrics: What counts it.
         metrics_port: Where the metrics are given, None for nowhere.
         tokens: Who may do what, None if nobody is asked.
+        store: Where users live and events go, None for nowhere.
 
     Raises:
         BundleError: If there is no bundle, or it is harmed.
@@ -237,13 +238,13 @@ class Service:
     ) -> None:
         self.metrics = Metrics(lambda: self.desk.waiting)
         self.tokens = None if options.tokens is None else Tokens(options.tokens)
-        store = None
+        self.store: LiveStore | None = None
         if options.store:
-            store = LiveStore(StoreOptions(options.store, user_seconds=options.user_seconds))
-        self.bundle = LiveBundle(options.bundle, load, self.metrics, store)
+            self.store = LiveStore(StoreOptions(options.store, user_seconds=options.user_seconds))
+        self.bundle = LiveBundle(options.bundle, load, self.metrics, self.store)
         self.desk = Desk(options.threads, options.patience)
         self._options = options
-        self._servicer = Servicer(self.bundle, store, self.desk, options.limits, self.metrics)
+        self._servicer = Servicer(self.bundle, self.store, self.desk, options.limits, self.metrics)
         self._health = health.aio.HealthServicer()
         self._tasks: list[asyncio.Task[None]] = []
         self._server: Any = None

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event as Flag
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,10 +31,10 @@ WRITERS = 3
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def server(bundle: Path, store: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server process of its own, killed at the end, and its address."""
     command = Path(sys.executable).with_name("firstedge")
-    arguments = ["--bundle", folder / "bundle", "--store", folder / "shop.lbug", "--port", "0"]
+    arguments = ["--bundle", bundle, "--store", store, "--port", "0"]
     process = subprocess.Popen(
         [command, "serve", *arguments, "--json", "--log-level", "error"],
         stdout=subprocess.PIPE,
@@ -86,17 +87,17 @@ class Writer:
         ]
 
 
-def kill_while_recording(folder: Path, times: int, seed: int) -> None:
+def kill_while_recording(bundle: Path, url: str, times: int, seed: int) -> None:
     print(f"seed {seed}")
     rng = np.random.default_rng(seed)
-    save_bundle(BUNDLE, folder / "bundle")
-    with open_store(str(folder / "shop.lbug"), BUNDLE.schema) as store:
+    save_bundle(BUNDLE, bundle)
+    with open_store(url, BUNDLE.schema) as store:
         fill_items(store, BUNDLE)
     writers = [Writer(number, seed) for number in range(WRITERS)]
     for _ in range(times):
         stop, began = Flag(), Flag()
         with ThreadPoolExecutor(WRITERS) as pool:
-            with server(folder) as (process, address):
+            with server(bundle, url) as (process, address):
                 jobs = [pool.submit(writer.write, address, stop, began) for writer in writers]
                 assert began.wait(300)
                 time.sleep(float(rng.uniform(0, 0.4)))
@@ -104,11 +105,11 @@ def kill_while_recording(folder: Path, times: int, seed: int) -> None:
                 process.kill()
             for job in jobs:
                 job.result()
-    check(folder, writers)
+    check(url, writers)
 
 
-def check(folder: Path, writers: list[Writer]) -> None:
-    with open_store(str(folder / "shop.lbug"), BUNDLE.schema) as store:
+def check(url: str, writers: list[Writer]) -> None:
+    with open_store(url, BUNDLE.schema) as store:
         stored = Counter(store.read_events()["key"].to_pylist())
     acknowledged = {key for writer in writers for key in writer.acknowledged}
     maybe = {event.key for writer in writers for event in writer.unanswered}
@@ -119,11 +120,17 @@ def check(folder: Path, writers: list[Writer]) -> None:
 
 
 def test_no_acknowledged_event_is_lost_and_none_is_doubled(tmp_path: Path) -> None:
-    kill_while_recording(tmp_path, 10, seed=6)
+    kill_while_recording(tmp_path / "bundle", str(tmp_path / "shop.lbug"), 10, seed=6)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(10))
 def test_no_acknowledged_event_is_lost_in_a_hundred_kills(tmp_path: Path, seed: int) -> None:
-    kill_while_recording(tmp_path, 10, seed)
+    kill_while_recording(tmp_path / "bundle", str(tmp_path / "shop.lbug"), 10, seed)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_no_acknowledged_event_is_lost_on_neo4j(tmp_path: Path, neo4j_server: Any) -> None:
+    kill_while_recording(tmp_path / "bundle", neo4j_server.url, 10, seed=7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +18,15 @@ from contracts.graph_store import event, events
 
 from firstedge.graph.errors import (
     DataError,
+    Overloaded,
     QueryError,
     StoreLocked,
     StoreUnavailable,
 )
-from firstedge.graph.store import open_store
-from firstedge.models.bundle import EXTRA
+from firstedge.graph.store import GraphStore, open_store
+from firstedge.models.bundle import EXTRA, Bundle
 from firstedge.models.bundle_file import load_bundle, save_bundle
+from firstedge.serving import live_store, recording
 from firstedge.serving.calls import Item, RecordedEvent
 from firstedge.serving.client import Client, ClientOptions
 from firstedge.serving.filter import Filter
@@ -234,6 +237,41 @@ def test_a_store_that_another_has_is_taken_when_it_is_let_go(place: Place) -> No
         other.close()
         wait_for(retried(lambda: client.record_events(one).recorded == 1))
         assert client.recommend(user="u01").num_given > 0
+
+
+@pytest.mark.parametrize("place", ["embedded"], indirect=True)
+def test_what_would_wait_too_long_for_the_store_is_refused(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_store, "MOST_READING", 2)
+    monkeypatch.setattr(recording, "MOST_WAITING", 2)
+    quick = ClientOptions(timeout=60, attempts=1)
+    busy, go_on = threading.Event(), threading.Event()
+
+    def slow(store: GraphStore, bundle: Bundle, user: str) -> Query:
+        busy.set()
+        assert go_on.wait(60)
+        return read_query(store, bundle, user)
+
+    monkeypatch.setattr(live_store, "read_query", slow)
+    with (
+        running(place.options()) as (address, service),
+        Client(address, quick) as client,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        waiting = [pool.submit(client.recommend, user=f"u0{n}") for n in (1, 2)]
+        assert busy.wait(60)
+        wait_for(lambda: service.store is not None and service.store.num_reading == 2)
+        with pytest.raises(Overloaded, match="2 users are being read: try again later"):
+            client.recommend(user="u03")
+        many = [RecordedEvent("u04", Event("i001"), str(n)) for n in range(3)]
+        with pytest.raises(Overloaded, match="0 events wait to be kept: send these later"):
+            client.record_events(many)
+        assert client.recommend(Query([Event("i003")])).num_given == 1
+        go_on.set()
+        assert all(answer.result().num_given > 0 for answer in waiting)
+        assert client.record_events(many[:2]).recorded == 2
+        assert client.recommend(user="u03").num_given > 0
 
 
 @pytest.mark.parametrize("place", ["embedded"], indirect=True)
