@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ from firstedge.models.bundle_file import (
     load_bundle,
     save_bundle,
 )
+from firstedge.models.result_cache import key_of
 from firstedge.settings import (
     BUNDLE,
     CACHE,
@@ -173,7 +175,9 @@ def train(
     """Learn a model from a store.
 
     If the store and the options are what the model at --bundle was trained on, nothing is done.
-    The version that was there before stays beside the new one.
+    The version that was there before stays beside the new one. A training that was killed goes on
+    where it was: it is held in --cache every minute. Several GPUs, or processes, share one under
+    torchrun --nproc-per-node N -m firstedge train.
 
     Example: firstedge train --store shop.lbug --bundle bundle
     """
@@ -181,9 +185,20 @@ def train(
     if not force and _is_trained(bundle, snapshot, seed):
         _show(load_bundle(bundle), bundle, "nothing has changed since version", as_json)
         return
+    from firstedge.models.checkpoint import Checkpoint
+    from firstedge.models.fit import Watch
     from firstedge.models.train import train as learn
+    from firstedge.models.workers import Workers, joined
 
-    _save(learn(snapshot, _options(seed, device)), bundle, as_json)
+    with joined(os.environ, None if device == "auto" else device) as mine:
+        trained_by = _options(seed, mine or "auto")
+        key = key_of(
+            {"of": snapshot.fingerprint, "by": f"{__version__} {_options(seed, device)!r}"}
+        )
+        held = Checkpoint(cache / "training" / f"{key}.safetensors", key)
+        trained = learn(snapshot, trained_by, watch=Watch(held))
+        if Workers.now().rank == 0:
+            _save(trained, bundle, as_json)
 
 
 def update(

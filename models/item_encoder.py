@@ -101,10 +101,10 @@ class ItemEncoder(nn.Module):
 
     def _own(self, graph: ItemGraph, category: Tensor, rows: Tensor | None) -> Tensor:
         """What items are before the hop, [r, 2 dim]."""
-        table, trained, text = self.id, graph.trained, graph.data["item"].x
+        table, mask, text = self.id, self._id_mask(graph), graph.data["item"].x
         if rows is not None:
-            table, trained, text = table[rows], trained[rows], text[rows]
-        own = table * self._id_mask(trained)
+            table, mask, text = table[rows], mask[rows], text[rows]
+        own = table * mask
         if self.text.shape[0]:
             own = own + text @ self.text
         if not category.shape[0]:
@@ -126,8 +126,9 @@ class ItemEncoder(nn.Module):
             return self.category
         return self.sum((self.category, self.category), graph.data[ANCESTOR].edge_index)
 
-    def _id_mask(self, trained: Tensor) -> Tensor:
-        mask = trained.float()
+    def _id_mask(self, graph: ItemGraph) -> Tensor:
+        """[num_items, 1]; of all items, so that pieces of a batch hide the same ones."""
+        mask = graph.trained.float()
         if self.training and self.id_dropout:
             mask = mask * (torch.rand_like(mask) >= self.id_dropout)
         return mask[:, None]

@@ -64,6 +64,8 @@ class UserTensors:
         profile_rows: int64[q].
         profile_offsets: int64[n].
         text: float32[n, t] or None.
+        among: The users' first place in a batch, and how many that has; None: they are all of it.
+            A piece of a batch then draws its dropout as the whole does.
     """
 
     targets: Tensor
@@ -75,6 +77,7 @@ class UserTensors:
     profile_rows: Tensor
     profile_offsets: Tensor
     text: Tensor | None
+    among: tuple[int, int] | None = None
 
 
 class Net(nn.Module):
@@ -143,7 +146,7 @@ class Net(nn.Module):
     def forward(self, users: UserTensors, graph: ItemGraph, log_prior: Tensor) -> Tensor:
         """Scores of all items, [n, num_items]."""
         v, w = self.items(graph)
-        u = self.dropout(self.embed_users(users, v))
+        u = self._dropped(self.embed_users(users, v), users)
         return self.score(u, (w, self.bias, log_prior), users)
 
     def forward_some(
@@ -172,7 +175,7 @@ class Net(nn.Module):
         v, w = self.items(graph, rows)
         place = torch.searchsorted(rows, users.targets)
         targets = torch.where(is_item, place, users.targets - num_items + len(rows))
-        u = self.dropout(self.embed_users(replace(users, targets=targets), v))
+        u = self._dropped(self.embed_users(replace(users, targets=targets), v), users)
         own, of = pairs
         single = (u[own] * w[torch.searchsorted(rows, of)]).sum(1) + self.bias[of]
         single = single + self._prior_factor(users)[own] * log_prior[of]
@@ -183,6 +186,14 @@ class Net(nn.Module):
         """Scores [n, c] of user vectors u [n, dim] and c items: w [c, dim], bias, log p [c]."""
         w, bias, log_prior = items
         return torch.addmm(bias, u, w.T) + self._prior_factor(users)[:, None] * log_prior
+
+    def _dropped(self, u: Tensor, users: UserTensors) -> Tensor:
+        """U after dropout, [n, dim]."""
+        if users.among is None or not self.training:
+            return self.dropout(u)
+        first, total = users.among
+        kept = self.dropout(torch.ones(total, u.shape[1], dtype=u.dtype, device=u.device))
+        return u * kept[first : first + len(u)]
 
     def _prior_factor(self, users: UserTensors) -> Tensor:
         """g_k of each user, [n]."""

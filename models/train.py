@@ -27,7 +27,7 @@ from firstedge.models.evidence import (
     build_evidence,
     choose_evidence,
 )
-from firstedge.models.fit import FitOptions, Fitted, NetRanker, fit
+from firstedge.models.fit import FitOptions, Fitted, Lesson, NetRanker, Watch, fit
 from firstedge.models.fuse import (
     FuseOptions,
     Fusion,
@@ -93,7 +93,10 @@ class TrainOptions:
 
 
 def train(
-    snapshot: Snapshot, options: TrainOptions | None = None, split: Split | None = None
+    snapshot: Snapshot,
+    options: TrainOptions | None = None,
+    split: Split | None = None,
+    watch: Watch | None = None,
 ) -> Bundle:
     """Learn a bundle from a snapshot.
 
@@ -104,6 +107,7 @@ def train(
         snapshot: The shop.
         options: How; see `TrainOptions`.
         split: Who teaches and who validates; a tenth of the users validates if None.
+        watch: What goes on beside the training of the net: a checkpoint, a report.
 
     Raises:
         DataError: If there is too little to learn from.
@@ -118,7 +122,7 @@ def train(
     clock.lap("evidence")
     graph = learner.graph()
     clock.lap("graph")
-    fitted = learner.fit_net(graph)
+    fitted = learner.fit_net(graph, watch)
     clock.lap("net")
     draft = learner.draft(Learned.of_net(fitted.net, graph), build_evidence(learner.data, choice))
     fusion = learner.fuse(draft)
@@ -210,7 +214,7 @@ class Learner:
         options = self.options
         return build_item_graph(self.data.x, start, features, options.net, options.fit.seed)
 
-    def fit_net(self, graph: ItemGraph) -> Fitted:
+    def fit_net(self, graph: ItemGraph, watch: Watch | None) -> Fitted:
         """Train the net, stopping by the validation users."""
         torch.manual_seed(self.options.fit.seed)
         net_options = self.options.net
@@ -227,7 +231,8 @@ class Learner:
             ranker = NetRanker(net, graph, prior, self.options.fit.torch_device)
             return self.arena.ndcg(ranker.score)
 
-        return fit(net, graph, truncator, known, prior, validate, self.options.fit)
+        lesson = Lesson(graph, truncator, known, prior, validate)
+        return fit(net, lesson, self.options.fit, watch)
 
     def draft(self, learned: Learned, evidence: Evidence) -> Draft:
         """All that a bundle is made of but the coefficients."""

@@ -9,8 +9,8 @@ import torch
 from scipy import sparse
 
 from firstedge.graph.histories import Given
+from firstedge.models.batches import user_tensors
 from firstedge.models.closed_forms import CategoryTree
-from firstedge.models.fit import user_tensors
 from firstedge.models.item_encoder import HOP, ItemEncoder, ItemGraph
 from firstedge.models.item_graph import item_features, shared_users
 from firstedge.models.net import Net, NetOptions, interpolation

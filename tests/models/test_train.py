@@ -12,12 +12,13 @@ from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
 from firstedge.models.assemble import ByK, Learned, assemble
 from firstedge.models.baselines import TrainingData
+from firstedge.models.batches import user_tensors, with_profiles
 from firstedge.models.bundle import EXTRA, Bundle, Coefficients
 from firstedge.models.card import model_card
 from firstedge.models.closed_forms import CategoryTree, NaiveBayes
 from firstedge.models.edges import Edges
 from firstedge.models.evidence import EvidenceChoice, build_evidence
-from firstedge.models.fit import FitOptions, user_tensors, with_profiles
+from firstedge.models.fit import FitOptions
 from firstedge.models.fuse import TERMS, Terms, late_popularity, prune_around_mean
 from firstedge.models.net import NetOptions
 from firstedge.models.protocol import build_cases, evaluate
