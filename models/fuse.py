@@ -125,13 +125,15 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
         if name not in without
     }
     free = search(arena, channels | sorts, STARTS, USUAL)
-    mix = {name: free.weights.get(name, 0.0) for name in draft.evidence.edges}
+    # Where histories are too short for any request to show edges, they stay at a usual mixture.
+    unseen = {name: STARTS[0].get(name, 0.0) for name in sorts}
+    mix = {name: {**unseen, **free.weights}.get(name, 0.0) for name in draft.evidence.edges}
     edges, lean = prune_around_mean(mixture(draft.evidence, mix), options.most_edges)
     pruned = {"edges": terms.edges(edges), "lean": terms.lean(lean)}
     pruned = {name: one for name, one in pruned.items() if name not in without}
     starts = tuple({**free.weights, "edges": size, "lean": size} for size in (1.0, 0.5))
     found = search(arena, channels | pruned, starts, USUAL)
-    weights = {"interest": UNSEEN_INTEREST, **found.weights}
+    weights = {"interest": UNSEEN_INTEREST, **dict.fromkeys(pruned, 1.0), **found.weights}
     sizes = (weights.get("edges", 0.0), weights.get("lean", 0.0))
     coefficients = Coefficients(**{name: weights.get(name, 0.0) for name in TERMS})
     by_k = ByK(**{field.name: weights.get(field.name, 0.0) for field in fields(ByK)})

@@ -214,7 +214,7 @@ class Learner:
         options = self.options
         return build_item_graph(self.data.x, start, features, options.net, options.fit.seed)
 
-    def fit_net(self, graph: ItemGraph, watch: Watch | None) -> Fitted:
+    def fit_net(self, graph: ItemGraph, watch: Watch | None = None) -> Fitted:
         """Train the net, stopping by the validation users."""
         torch.manual_seed(self.options.fit.seed)
         net_options = self.options.net

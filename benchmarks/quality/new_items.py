@@ -25,7 +25,7 @@ from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
 from firstedge.models import metrics
 from firstedge.models.baselines import CategoryPopularity, TextCosine
-from firstedge.models.fit import with_profiles
+from firstedge.models.batches import with_profiles
 from firstedge.models.metrics import Targets
 from firstedge.models.protocol import Ranker, top_k
 from firstedge.models.rounds import hold_out, known_users, training_data
