@@ -9,13 +9,15 @@ Example: python -m benchmarks.quality.shops --data DIR
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -125,15 +127,22 @@ def open_shop(shop: Shop, data: Path | None = None, work: Path = WORK, seed: int
     # Another Schema has other labels and so another store.
     home = work / f"{shop.name}-{xxhash.xxh3_64_hexdigest(text.encode())[:8]}"
     home.mkdir(parents=True, exist_ok=True)
-    folder = shop.prepare(data, home)
+    with _alone(home / "lock"):
+        folder = shop.prepare(data, home)
     mappings = parse_mappings(text, shop.schema.name, folder)
     schema = Schema.parse(text, shop.schema.name)
     has_text = bool(schema.item.text or schema.item.title)
     encoder = TransformerEncoder("minilm", cache=work / "vectors") if has_text else None
-    with open_store(str(home / "shop.lbug"), schema) as store:
-        import_files(store, mappings, ImportOptions(rejects=home / "rejects"))
-        if encoder is not None and _may_be_categorized(store):
-            categorize(store, encoder)
+    url, done = str(home / "shop.lbug"), home / "imported.json"
+    stamp = json.dumps([[m.file.name, m.file.stat().st_size] for m in mappings])
+    with _alone(home / "lock"):
+        if not done.exists() or done.read_text("utf-8") != stamp:
+            with open_store(url, schema) as store:
+                import_files(store, mappings, ImportOptions(rejects=home / "rejects"))
+                if encoder is not None and _may_be_categorized(store):
+                    categorize(store, encoder)
+            _write(done, stamp)
+    with open_store(url, schema, read_only=True) as store:
         snapshot = read_snapshot(store, encoder=encoder)
     if shop.ordered:
         return snapshot
@@ -158,6 +167,14 @@ def shuffled(histories: Histories, seed: int) -> Histories:
     )
     columns = ("targets", "kinds", "times", "weights")
     return replace(histories, **{name: getattr(histories, name)[order] for name in columns})
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time: a store has one writer, and no reader meanwhile."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _may_be_categorized(store: GraphStore) -> bool:

@@ -27,6 +27,7 @@ from benchmarks.quality.shops import (
 from benchmarks.quality.work import Task, Worker, method_names, neural_names
 from firstedge.graph.errors import SettingsError
 from firstedge.graph.schema import Schema
+from firstedge.graph.store import open_store
 from firstedge.loaders.mapping import load_mappings
 from firstedge.models.baselines import Popularity, TrainingData
 from firstedge.models.comparison import EMBEDDING, OURS
@@ -75,6 +76,11 @@ def test_any_schema_file_is_a_data_set(own_shop: Path, tmp_path: Path) -> None:
     h = snapshot.histories
     items = [snapshot.items.ids[i] for i in h.targets[h.offsets[row] : h.offsets[row + 1]]]
     assert items == first[1:]  # in the file's order
+    # Once imported it is only read, which several processes may do at a time.
+    (store,) = (tmp_path / "work").glob("own-*/shop.lbug")
+    with open_store(str(store), snapshot.schema, read_only=True):
+        again = open_shop(shop_of(str(own_shop)), work=tmp_path / "work")
+    assert again.fingerprint == snapshot.fingerprint
     counts = np.diff(h.offsets)
     assert ks_of(snapshot) == tuple(k for k in (0, 1, 2, 3, 5, 10) if (counts > k).mean() >= 0.25)
 
