@@ -136,6 +136,7 @@ class LiveBundle:
         async with self._changing:
             before = self.model
             self.model = await _following(self._store, before, ids)
+            self._metrics.took_up(self.model)
             if ids is None and self.model is not before:
                 catalogue = self.model.catalogue
                 _log.info(

@@ -93,7 +93,7 @@ class LiveStore:
             Overloaded: If too many wait for it.
         """
         kept = self._users.get(user)
-        if kept is not None and kept[0] > time.monotonic() and kept[1] == bundle.schema:
+        if kept is not None and kept[0] > time.monotonic() and kept[1] is bundle.schema:
             self._users.move_to_end(user)
             return kept[2]
         reading = self._reading.get(user)
@@ -151,7 +151,8 @@ class LiveStore:
         return result
 
     def _opened(self, schema: Schema) -> GraphStore:
-        if self._store is not None and self._store.schema != schema:
+        kept = self._store
+        if kept is not None and kept.schema is not schema and kept.schema != schema:
             self._drop()
         self._check_file()
         if self._store is None:

@@ -33,10 +33,12 @@ class _Waiting:
 
     Attributes:
         rows: Events under the names of `COLUMNS`.
+        schema: What their kinds are of.
         done: Gets the keys of the rows that were refused.
     """
 
     rows: list[Row]
+    schema: Schema
     done: asyncio.Future[list[str]]
 
 
@@ -84,27 +86,36 @@ class Recorder:
         if self._num_waiting + len(rows) > MOST_WAITING:
             raise Overloaded(f"{self._num_waiting:,} events wait to be kept: send these later")
         self._num_waiting += len(rows)
-        one = _Waiting(rows, asyncio.get_running_loop().create_future())
+        one = _Waiting(rows, schema, asyncio.get_running_loop().create_future())
         one.done.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._waiting.append(one)
         if self._writing is None:
-            self._writing = asyncio.create_task(self._write(schema))
+            self._writing = asyncio.create_task(self._write())
         return one
 
-    async def _write(self, schema: Schema) -> None:
+    async def _write(self) -> None:
         try:
             while self._waiting:
-                together = [self._waiting.popleft()]
-                size = len(together[0].rows)
-                while self._waiting and size + len(self._waiting[0].rows) <= ROWS:
-                    together.append(self._waiting.popleft())
-                    size += len(together[-1].rows)
-                self._num_waiting -= size
-                await self._write_together(together, schema)
+                await self._write_together(self._next())
         finally:
             self._writing = None
 
-    async def _write_together(self, together: list[_Waiting], schema: Schema) -> None:
+    def _next(self) -> list[_Waiting]:
+        """Those that came first and fit into one transaction."""
+        together = [self._waiting.popleft()]
+        size = len(together[0].rows)
+        while (
+            self._waiting
+            and size + len(self._waiting[0].rows) <= ROWS
+            and self._waiting[0].schema is together[0].schema
+        ):
+            together.append(self._waiting.popleft())
+            size += len(together[-1].rows)
+        self._num_waiting -= size
+        return together
+
+    async def _write_together(self, together: list[_Waiting]) -> None:
+        schema = together[0].schema
         rows = [row for one in together for row in one.rows]
         try:
             lost = await self._store.run(schema, lambda store: write_rows(store, rows))
@@ -113,7 +124,7 @@ class Recorder:
                 _fail(together, error)
                 return
             for one in together:  # a stream does not fail for what is in another
-                await self._write_together([one], schema)
+                await self._write_together([one])
             return
         except Exception as error:
             _fail(together, error)
