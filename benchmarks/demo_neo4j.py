@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 from typing import Any, LiteralString, cast
 
-from demo import COUNTRY, HOME, SCHEMA, STRANGER, console, run, step
 from neo4j import GraphDatabase, Session
 from rich.table import Table
 
+from demo import COUNTRY, HOME, SCHEMA, STRANGER, console, run, step
 from firstedge.graph.queries import render
 from firstedge.graph.schema import Schema
 
