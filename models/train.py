@@ -69,8 +69,8 @@ class TrainOptions:
         ks: Numbers of given items at which validation users are asked, as far as their histories
             go.
         least_users: Validation users with enough items that a k needs to be asked at.
-        least_share: The same as a share of the validation users that have an item: fewer would be
-            the most active ones alone.
+        least_share: The same as a share of the validation users that have two items: fewer would
+            be the most active ones alone.
         most_cells: Scores computed to try one option, of a closed form or after an epoch; a larger
             validation set is sampled.
         most_fused_cells: Scores computed of one channel of the fusion.
@@ -278,7 +278,7 @@ def feasible_ks(histories: Histories, options: TrainOptions) -> tuple[int, ...]:
         DataError: If not even k = 0 can be asked.
     """
     counts = histories.touches().counts
-    least = max(options.least_users, options.least_share * int((counts > 0).sum()))
+    least = max(options.least_users, options.least_share * int((counts > 1).sum()))
     for last in range(len(options.ks), 0, -1):
         enough = int((counts > options.ks[last - 1]).sum())
         if enough >= least or (last == 1 and enough):

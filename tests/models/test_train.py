@@ -128,6 +128,9 @@ def test_few_active_users_do_not_choose_for_all() -> None:
     assert feasible_ks(histories, options) == (0, 1, 3)
     assert feasible_ks(histories, replace(options, least_share=0.31)) == (0, 1)
     assert feasible_ks(histories, replace(options, least_users=31)) == (0, 1)
+    # Who has one item can be asked at k = 0 alone, and does not keep others from being asked more.
+    many = histories_of(*[[0]] * 900, *[[0, 1]] * 70, *[[0, 1, 2, 3]] * 30)
+    assert feasible_ks(many, options) == (0, 1, 3)
 
 
 def test_strangers_are_answered_by_what_the_coefficients_say(
