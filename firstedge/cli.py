@@ -16,6 +16,7 @@ from firstedge.cli_doctor import doctor
 from firstedge.cli_loadtest import loadtest
 from firstedge.cli_publish import publish, queries, unpublish
 from firstedge.cli_serve import serve
+from firstedge.cli_tune import tune
 from firstedge.console import complain
 from firstedge.graph.errors import FirstedgeError
 
@@ -32,6 +33,7 @@ for name, command in (
     ("categorize", categorize),
     ("train", train),
     ("update", update),
+    ("tune", tune),
     ("coldstart", coldstart),
     ("recommend", recommend),
     ("similar", similar),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -21,6 +22,7 @@ from firstedge.models.bundle_file import (
     load_bundle,
     save_bundle,
 )
+from firstedge.models.options_file import read_options, with_options
 from firstedge.models.result_cache import key_of
 from firstedge.settings import (
     BUNDLE,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from firstedge.loaders.mapping import ImportMapping
     from firstedge.loaders.snapshot import Snapshot
     from firstedge.models.bundle import Bundle
+    from firstedge.models.fit import Watch
     from firstedge.models.train import TrainOptions
 
 
@@ -167,6 +170,10 @@ def train(
     cache: Cache = CACHE,
     device: Device = DEVICE,
     seed: Seed = 0,
+    options: Annotated[
+        Path | None, typer.Option(help="Training options, as `firstedge tune` writes them.")
+    ] = None,
+    log: Annotated[Path | None, typer.Option(help="A folder for TensorBoard.")] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Train even if nothing has changed.")
     ] = False,
@@ -181,24 +188,32 @@ def train(
 
     Example: firstedge train --store shop.lbug --bundle bundle
     """
-    snapshot = _read(store, schema, open_encoder(encoder, cache, device))
-    if not force and _is_trained(bundle, snapshot, seed):
+    snapshot = read_shop(store, schema, open_encoder(encoder, cache, device))
+    given = read_options(options) if options else {}
+    if not force and _is_trained(bundle, snapshot, seed, given):
         _show(load_bundle(bundle), bundle, "nothing has changed since version", as_json)
         return
-    from firstedge.models.checkpoint import Checkpoint
-    from firstedge.models.fit import Watch
     from firstedge.models.train import train as learn
     from firstedge.models.workers import Workers, joined
 
     with joined(os.environ, None if device == "auto" else device) as mine:
-        trained_by = _options(seed, mine or "auto")
-        key = key_of(
-            {"of": snapshot.fingerprint, "by": f"{__version__} {_options(seed, device)!r}"}
-        )
-        held = Checkpoint(cache / "training" / f"{key}.safetensors", key)
-        trained = learn(snapshot, trained_by, watch=Watch(held))
-        if Workers.now().rank == 0:
-            _save(trained, bundle, as_json)
+        first = Workers.now().rank == 0
+        by = f"{__version__} {train_options(seed, device, given)!r}"
+        key = key_of({"of": snapshot.fingerprint, "by": by})
+        watch = _watch(cache / "training" / f"{key}.safetensors", key, log if first else None)
+        trained = learn(snapshot, train_options(seed, mine or "auto", given), watch=watch)
+        if first:
+            _save(replace(trained, about={**trained.about, "given": given}), bundle, as_json)
+
+
+def _watch(path: Path, key: str, log: Path | None) -> Watch:
+    """A checkpoint every minute and, where a folder is named, a log for TensorBoard."""
+    from firstedge.models.board import board
+    from firstedge.models.checkpoint import Checkpoint
+    from firstedge.models.fit import Watch
+
+    held = Checkpoint(path, key)
+    return Watch(held, board(log)) if log else Watch(held)
 
 
 def update(
@@ -218,7 +233,7 @@ def update(
 
     trained = load_bundle(bundle)
     name = str(encoder_folder(bundle) or encoder) if trained.encoder else "none"
-    snapshot = _read(store, schema, open_encoder(name, cache, device))
+    snapshot = read_shop(store, schema, open_encoder(name, cache, device))
     _save(update_bundle(trained, snapshot), bundle, as_json)
 
 
@@ -245,12 +260,12 @@ def coldstart(
     from firstedge.models.train import train as learn
     from firstedge.models.tuning import Budget
 
-    options = _options(seed, device)
+    options = train_options(seed, device)
     ours = report.Contender(
         lambda snapshot, split: learn(snapshot, options, split), f"{__version__} {options!r}"
     )
     found = report.coldstart_report(
-        _read(store, schema, open_encoder(encoder, cache, device)),
+        read_shop(store, schema, open_encoder(encoder, cache, device)),
         ours,
         report.ColdStartOptions(folds=folds, budget=Budget(trials=trials, seed=seed)),
         ResultCache(cache / "coldstart"),
@@ -270,7 +285,8 @@ def _reader(encoder: str, cache: Path, device: str) -> TextEncoder:
     return found
 
 
-def _read(store: str, schema: Path | None, encoder: TextEncoder | None) -> Snapshot:
+def read_shop(store: str, schema: Path | None, encoder: TextEncoder | None) -> Snapshot:
+    """Read all of a shop, and say what was read and what was skipped."""
     from firstedge.loaders.snapshot import read_snapshot
 
     with open_store(store, load_schema(schema), read_only=True) as opened:
@@ -284,14 +300,16 @@ def _read(store: str, schema: Path | None, encoder: TextEncoder | None) -> Snaps
     return snapshot
 
 
-def _options(seed: int, device: str) -> TrainOptions:
+def train_options(seed: int, device: str, given: Mapping[str, Any] | None = None) -> TrainOptions:
+    """The training's defaults with seed and device, and with those given, see `options_file`."""
     from firstedge.models.fit import FitOptions
     from firstedge.models.train import TrainOptions
 
-    return TrainOptions(fit=FitOptions(seed=seed, device=None if device == "auto" else device))
+    options = TrainOptions(fit=FitOptions(seed=seed, device=None if device == "auto" else device))
+    return with_options(options, given or {})
 
 
-def _is_trained(path: Path, snapshot: Snapshot, seed: int) -> bool:
+def _is_trained(path: Path, snapshot: Snapshot, seed: int, given: Mapping[str, Any]) -> bool:
     """Whether training would make the bundle at ``path`` again; told without importing torch."""
     try:
         about = load_bundle(path).about
@@ -301,7 +319,8 @@ def _is_trained(path: Path, snapshot: Snapshot, seed: int) -> bool:
         about.get("firstedge"),
         about.get("fingerprint"),
         about.get("options", {}).get("fit", {}).get("seed"),
-    ) == (__version__, snapshot.fingerprint, seed)
+        about.get("given", {}),
+    ) == (__version__, snapshot.fingerprint, seed, given)
 
 
 def _save(trained: Bundle, path: Path, as_json: bool) -> None:

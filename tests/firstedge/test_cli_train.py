@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import firstedge as fe
 from tests.firstedge.conftest import Run
@@ -125,3 +126,43 @@ def test_categorize_makes_a_tree_once(workplace: Path, run: Run) -> None:
         store.write("items", pa.table({"id": ["new"], "title": ["green mug"]}))
     again = run("categorize", "--json").data
     assert (again["leaves"], again["items"]) == (0, 1)
+
+
+def test_tune_goes_on_and_train_takes_what_it_found(run: Run) -> None:
+    found = run("tune", *PLAIN, "--trials", "1")
+    assert found.code == 0, found.err
+    default = found.data["about"]
+    assert (default["trials"], default["objective"]) == (1, default["default"])
+    assert found.data["net"]["dim"] == 64
+    found = run("tune", *PLAIN, "--trials", "2")
+    assert found.data["about"]["trials"] == 2
+    assert found.data["about"]["objective"] >= default["objective"]
+    assert "trial 2 of 2" in found.err
+    assert run("tune", *PLAIN, "--trials", "2").data == found.data
+    Path("options.json").write_text('{"net": {"dim": 16}, "fit": {"epochs": 2}}')
+    trained = run("train", *PLAIN, "--options", "options.json", "--log", "log")
+    assert trained.data["about"]["options"]["net"]["dim"] == 16
+    assert fe.load_bundle("bundle").w.shape[1] < 32
+    again = run("train", *PLAIN, "--options", "options.json")
+    assert again.data["version"] == trained.data["version"]
+    logged = EventAccumulator("log")
+    logged.Reload()
+    figures = [point.value for point in logged.Scalars("validation/ndcg")]
+    np.testing.assert_allclose(figures, trained.data["about"]["net_ndcg"], rtol=1e-6)
+    assert len(logged.Scalars("train/loss")) == logged.Scalars("validation/ndcg")[-1].step
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('{"net": {"dims": 16}}', "no option 'net.dims'"),
+        ('{"net": {"dim": "16"}}', "option 'net.dim' is like 64, got '16'"),
+        ('{"fit": {"epochs": 0}}', "at least 1"),
+        ("[", "cannot read the options"),
+    ],
+)
+def test_wrong_options_are_named(run: Run, text: str, complaint: str) -> None:
+    Path("wrong.json").write_text(text)
+    failed = run("train", *PLAIN, "--options", "wrong.json", "--force")
+    assert failed.code == 1
+    assert complaint in failed.err
