@@ -99,7 +99,7 @@ def _members(request: pb.UpsertItemsRequest, limits: Limits) -> pa.Table:
     pairs = []
     for at, item in enumerate(request.items):
         field = f"items[{at}].categories"
-        limits.check(field, len(item.categories), limits.id_length)
+        limits.check(field, len(item.categories), limits.ids)
         pairs += [(item.id, read_id(id_, field, limits)) for id_ in item.categories]
     columns = [[item for item, _ in pairs], [category for _, category in pairs]]
     return pa.table(columns, schema=COLUMNS["item_categories"])
