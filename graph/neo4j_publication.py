@@ -195,6 +195,8 @@ class Publication:
             "vector.dimensions": dim,
             "vector.similarity_function": "cosine",
             "vector.quantization.enabled": False,
+            "vector.hnsw.m": 32,
+            "vector.hnsw.ef_construction": 200,
         }
         names = {**node_names(self._schema), **slot.names()}
         self._link.constrain(_query("index_vectors", names), {"options": {"indexConfig": config}})

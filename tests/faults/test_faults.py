@@ -16,7 +16,7 @@ from tests.faults.scenarios import SCENARIOS
 SAMPLE: dict[str, list[Fault]] = {
     "import": ["server kill", "client kill", "cut"],
     "read": ["server kill", "cut"],
-    "publish": ["server kill", "client kill", "cut"],
+    "publish": ["server kill", "cut"],
 }
 
 

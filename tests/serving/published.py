@@ -133,5 +133,9 @@ def difference(
     if not len(best):
         return ""
     apart = np.abs(scores[found] - scores[best]).max()
-    wrong = np.abs(np.array([row["score"] for row in rows]) - scores[found]).max()
-    return "" if max(apart, wrong) < NEAR else f"{user} {filter}: apart {apart}, scores off {wrong}"
+    answered = np.array([row["score"] for row in rows])
+    right = np.allclose(answered, scores[found], rtol=1e-5, atol=NEAR)
+    if apart < NEAR and right:
+        return ""
+    lost = [library.bundle.items.ids[row] for row in best if row not in found]
+    return f"{user} {filter}: {lost} lost, apart {apart}, scores {'right' if right else 'wrong'}"

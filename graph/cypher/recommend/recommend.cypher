@@ -145,26 +145,29 @@ CALL (m, had, hits, near) {
   RETURN collect({item: item, sparse: sparse, cosine: cosine}) AS rows
 }
 
-// 5. An item beyond the hits has no more than the last hit, plus its edges: few can still win. If
-//    too few hits pass the filter, every item that passes is scored.
+// 5. An item beyond the hits has no more than the last hit, plus its edges: few can still win. The
+//    index is approximate, so a neighbour is granted what one of the first hits has. If too few
+//    hits pass the filter, every item that passes is scored.
 WITH m, had, q, length, base, rows, CASE
   WHEN size(hits) = 0 THEN 1.0
   WHEN size(hits) < toInteger(wanted) THEN -1.0
   ELSE hits[-1].cosine
-END * length AS last
-WITH m, had, q, length, base, rows, last, COLLECT {
+END * length AS last, CASE
+  WHEN size(hits) > 0 THEN hits[size(hits) / 20].cosine ELSE 1.0
+END * length AS granted
+WITH m, had, q, length, base, rows, last, granted, COLLECT {
   UNWIND rows AS row
   WITH row WHERE row.cosine IS NOT NULL
   RETURN row.cosine * length + row.sparse AS score
   ORDER BY score DESC LIMIT $k
 } AS best
-WITH m, had, q, length, base, rows, last, CASE WHEN size(best) = $k THEN best[-1] END AS floor
-WITH m, had, q, length, base, rows, last, floor, coalesce(floor >= last, false) AS enough
-CALL (m, had, q, length, base, rows, last, floor, enough) {
+WITH m, had, q, length, base, rows, last, granted, CASE WHEN size(best) = $k THEN best[-1] END AS floor
+WITH m, had, q, length, base, rows, granted, floor, coalesce(floor >= last, false) AS enough
+CALL (m, had, q, length, base, rows, granted, floor, enough) {
   WITH enough AS once WHERE enough
   UNWIND rows AS row
   WITH row.item AS item, row.sparse AS sparse, row.cosine AS cosine
-  WHERE cosine IS NOT NULL OR sparse + last >= floor
+  WHERE cosine IS NOT NULL OR sparse + granted >= floor
   RETURN item, sparse + base + length
     * coalesce(cosine, 2 * vector.similarity.cosine(item[m.vector], q) - 1) AS score
   UNION ALL
