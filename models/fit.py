@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Literal
@@ -28,6 +29,8 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 # Epochs that a shop of any size gets.
 LEAST_EPOCHS = 5
+# Scores of a step up to which one thread computes them.
+SMALL_CELLS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,25 @@ def fit(net: Net, lesson: Lesson, options: FitOptions, watch: Watch | None = Non
         watch: What goes on beside it.
     """
     options = options.for_users(len(lesson.truncator.users))
-    return _Course(net, lesson, options, watch or Watch()).run()
+    course = _Course(net, lesson, options, watch or Watch())
+    with _threads_for(options.batch_users * len(lesson.log_prior), course.device):
+        return course.run()
+
+
+@contextmanager
+def _threads_for(cells: int, device: torch.device) -> Iterator[None]:
+    """One thread where a step's scores are few.
+
+    Threads then wait for each other more than they work; on a busy machine that is most of the
+    time.
+    """
+    threads = torch.get_num_threads()
+    if device.type == "cpu" and cells <= SMALL_CELLS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Course:

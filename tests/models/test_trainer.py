@@ -137,3 +137,16 @@ def test_too_little_memory_is_answered_by_smaller_pieces(tmp_path: Path) -> None
     assert "out of memory with 1,000 users at a time: going on with 500" in told
     plenty = fit(*net_and_lesson(*LARGE), LARGE_OPTIONS)
     assert_same(tmp_path / "little", plenty, tolerance=2e-4)
+
+
+def test_small_steps_are_computed_by_one_thread() -> None:
+    before = torch.get_num_threads()
+    during = []
+    torch.set_num_threads(2)
+    try:
+        watch = Watch(report=lambda *_: during.append(torch.get_num_threads()))
+        fitted(replace(OPTIONS, epochs=1), watch)
+        assert set(during) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
