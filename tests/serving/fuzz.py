@@ -144,11 +144,11 @@ def ask(channel: Any, name: str, messages: list[bytes]) -> tuple[str, str]:
     method = f"/{NAME}/{name}"
     try:
         if name == "EmbedUsers":
-            list(channel.stream_stream(method)(iter(messages), timeout=30))
+            list(channel.stream_stream(method)(iter(messages), timeout=300))
         elif name == "RecordEvents":
-            channel.stream_unary(method)(iter(messages), timeout=30)
+            channel.stream_unary(method)(iter(messages), timeout=300)
         else:
-            channel.unary_unary(method)(messages[0], timeout=30)
+            channel.unary_unary(method)(messages[0], timeout=300)
     except grpc.RpcError as error:
         return error.code().name, str(error.details())
     return "OK", ""

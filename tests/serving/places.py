@@ -12,7 +12,7 @@ from firstedge.serving.client import ClientOptions
 from firstedge.serving.options import ServiceOptions
 from tests.models.bundles import random_bundle
 
-LASTING = ClientOptions(timeout=60)
+LASTING = ClientOptions(timeout=300)
 
 
 def shop_bundle(seed: int = 0) -> Bundle:

@@ -40,5 +40,6 @@ def test_the_ranking_is_the_librarys(place: Place) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_a_thousand_rankings_are_the_librarys(place: Place) -> None:
     compare(place, 1_000, seed=13)
