@@ -1,0 +1,100 @@
+"""How long LightGCN takes to its own best, against a whole training of ours, on the same users.
+
+    python -m benchmarks.lightgcn_race [--shop online-retail] [--minutes 30] [--json]
+
+Both learn from the same training users in one process after the other and are judged on the same
+test users. LightGCN is that of the leaderboard with its default options; its time is up to the
+epoch that is best on the validation users, without the time for asking them. Ours is everything
+that `firstedge train` does once the Snapshot is read. Seconds are CPU seconds, so that other work
+on the machine does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.quality.learning import Watch
+from benchmarks.quality.lightgcn import LightGCN
+from benchmarks.quality.shops import known_shops, ks_of, open_shop, shop_of
+from firstedge.loaders.snapshot import Snapshot
+from firstedge.loaders.split import split_users
+from firstedge.models.protocol import Ranker, evaluate
+from firstedge.models.rounds import build_round, hold_out
+from firstedge.models.scorer import Scorer
+from firstedge.models.train import train
+
+
+@dataclass
+class Stopwatch(Watch):
+    """A watch that knows when the best was found.
+
+    Attributes:
+        best_at: CPU seconds of learning until then.
+    """
+
+    best_at: float = 0.0
+    _asked: float = field(default=0.0)
+
+    def look(self, ranker: Ranker) -> bool:
+        """See `Watch`."""
+        before, best = time.process_time(), self.objective
+        going_on = super().look(ranker)
+        if self.objective > best:
+            self.best_at = before - self._began - self._asked
+        self._asked += time.process_time() - before
+        return going_on
+
+
+def race(snapshot: Snapshot, minutes: float) -> dict[str, Any]:
+    """Both, on fold 0."""
+    split = split_users(snapshot)
+    held = hold_out(snapshot, split)
+    began = time.process_time()
+    bundle = train(snapshot, split=split)
+    ours = time.process_time() - began
+    asked = build_round("race", held, ks_of(snapshot), lambda: bundle)
+    data, test = asked.training, asked.test.without_all()
+    watch = Stopwatch(asked.validation.without_all(), data.popularity, 20, 60 * minutes)
+    LightGCN().learn(data, watch)
+    if watch.ranker is None:
+        raise SystemExit("LightGCN was never judged: give it more --minutes")
+    figures = {
+        name: evaluate(ranker, test, data.popularity).objective
+        for name, ranker in (("ours", Scorer(bundle)), ("lightgcn", watch.ranker))
+    }
+    return {
+        "seconds": {"ours": round(ours, 1), "lightgcn": round(watch.best_at, 1)},
+        "ndcg": figures,
+        "ratio": round(watch.best_at / ours, 2),
+        "quality": round(figures["ours"] / figures["lightgcn"], 3),
+        "cut": watch.cut,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--shop", choices=sorted(known_shops()), default="online-retail")
+    parser.add_argument("--data", type=Path, help="raw files that the repository does not have")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of CPU, for LightGCN")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    found = race(open_shop(shop_of(args.shop), args.data), args.minutes)
+    if args.json:
+        print(json.dumps(found))
+        return
+    cut = "  (its time ran out before its patience)" if found["cut"] else ""
+    for name in ("ours", "lightgcn"):
+        print(f"{name:9} NDCG {found['ndcg'][name]:.4f}  {found['seconds'][name]:7.1f} CPU s")
+    print(f"time of LightGCN to its best / ours: {found['ratio']}  (goal >= 10){cut}")
+
+
+if __name__ == "__main__":
+    main()
