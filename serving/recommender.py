@@ -47,7 +47,7 @@ class Recommender:
             new items; without one a user's text is reported as unused.
         approximate: Whether only items near to the user are scored, which is faster from some
             hundred thousand items on and misses a little; see `serving/nearest.py`. Needs faiss,
-            and a minute for a million items.
+            and time to build its index.
 
     Raises:
         BundleError: If the bundle was trained with another encoder.
