@@ -154,8 +154,10 @@ def assemble(
         by_k: Weights that depend on k.
     """
     snapshot, net, data = draft.snapshot, draft.learned, draft.data
-    # Without a weight the net is silent, and its dimensions serve the others alone.
+    # Without a weight the net is silent, and its dimensions serve the others alone; what it says of
+    # everybody at k = 0 has a weight of its own.
     heard = np.float32(coefficients.net > 0)
+    heard_first = np.float32(coefficients.net > 0 or by_k.start_net > 0)
     gamma = coefficients.net or 1.0
     return Bundle(
         items=snapshot.items,
@@ -166,24 +168,24 @@ def assemble(
         # The popularities are weighed by k, in c.
         coefficients=replace(coefficients, net=gamma, prior=0.0),
         prior=newcomer_values(data.log_prior, data),
-        w=_outputs(draft, heard, lean / np.float32(gamma)),
+        w=_outputs(draft, heard_first, lean / np.float32(gamma)),
         b=heard * newcomer_values(net.bias, data),
-        v=_inputs(net),
+        v=_inputs(net, heard),
         c=_by_k(net, coefficients, by_k),
         s=np.column_stack(
             (np.repeat(net.s[:, None], net.w.shape[1] + EXTRA - 1, 1), 0 * net.s + 1)
         ),
         kind=net.kind,
         recency=net.recency,
-        profile=_widen(net.profile),
+        profile=_widen(heard * net.profile),
         profile_lifts=Edges.of(draft.profile_lifts),
         edges=edges,
         category_lifts=Edges.of(draft.evidence.lifts),
         text=along(snapshot.item_text, draft.text_axes),
         text_axes=draft.text_axes,
-        user_text=_widen(net.user_text),
+        user_text=_widen(heard * net.user_text),
         text_w=_widen(net.text_w),
-        text_v=_widen(net.text_v),
+        text_v=_widen(heard * net.text_v),
         category_w=_widen(net.category_w),
         encoder=snapshot.encoder,
     )
@@ -196,10 +198,10 @@ def _outputs(draft: Draft, heard: np.float32, lean: Floats) -> Floats:
     return np.column_stack((heard * draft.learned.w, heard * ever, ever, late, lean))
 
 
-def _inputs(net: Learned) -> Floats:
+def _inputs(net: Learned, heard: np.float32) -> Floats:
     """float32[n + m, d], v: the net's, and 1 for items where every item says alike."""
     items = (np.arange(len(net.v)) < len(net.w)).astype(np.float32)
-    return np.column_stack((net.v, np.zeros((len(net.v), EXTRA - 1), np.float32), items))
+    return np.column_stack((heard * net.v, np.zeros((len(net.v), EXTRA - 1), np.float32), items))
 
 
 def _scales(net: Learned) -> Floats:
@@ -214,6 +216,7 @@ def _by_k(net: Learned, coefficients: Coefficients, by_k: ByK) -> Floats:
     gamma, steps = np.float32(coefficients.net or 1.0), len(net.c)
     said = np.column_stack((net.c, net.g))
     said[0] *= np.float32(by_k.start_net) / gamma
+    said[1:] *= np.float32(coefficients.net > 0)
     popular = np.tile(np.array((coefficients.prior, by_k.recent), np.float32), (steps, 1))
     popular[0] = by_k.start_prior, by_k.start_recent
     return np.column_stack((said, popular / gamma, np.zeros(steps, np.float32)))
