@@ -79,6 +79,8 @@ class Guard(grpc.aio.ServerInterceptor):
             with _Watch(name, context, self._metrics) as watch:
                 try:
                     return await answer(check(request), context)
+                except grpc.aio.AbortError:  # the gate has ended it
+                    raise
                 except Exception as error:
                     await watch.refuse(error)
 
@@ -92,6 +94,8 @@ class Guard(grpc.aio.ServerInterceptor):
                 try:
                     async for response in answer(_checked_stream(requests), context):
                         yield response
+                except grpc.aio.AbortError:  # the gate has ended it
+                    raise
                 except Exception as error:
                     await watch.refuse(error)
 

@@ -241,7 +241,9 @@ def test_a_file_of_tokens_that_cannot_be_is_refused(
         Tokens(tmp_path / "none")
 
 
-def test_a_peer_keeps_a_few_streams_open_and_none_in_silence(home: Path) -> None:
+def test_a_peer_keeps_a_few_streams_open_and_none_in_silence(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     options = ServiceOptions(home / "bundle", port=0, peer_streams=2, idle_seconds=1.0)
     release = threading.Event()
 
@@ -268,6 +270,7 @@ def test_a_peer_keeps_a_few_streams_open_and_none_in_silence(home: Path) -> None
         assert time.monotonic() - began < 10
         release.set()
         assert len(next(stub.EmbedUsers(silent())).vectors) == 1
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_plain_noise_on_the_port_does_no_harm(guarded: str) -> None:
