@@ -9,8 +9,8 @@ against the ids themselves, so a hash that two ids share does no harm.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,39 +33,54 @@ class HashIndex:
     """
 
     def __init__(self, hashes: Hashes, rows: Rows) -> None:
-        order = np.argsort(hashes, kind="stable")
-        self._hashes, self._rows = hashes[order], rows[order]
-        self._added: defaultdict[int, list[int]] = defaultdict(list)
+        self._parts = _Parts.of(hashes, rows)
 
     def find(self, hashes: Hashes) -> tuple[Rows, Rows]:
         """Rows of these hashes, as pairs of a position in the argument and a row."""
-        starts = np.searchsorted(self._hashes, hashes, "left")
-        lengths = np.searchsorted(self._hashes, hashes, "right") - starts
+        parts = self._parts  # of one moment, whatever another thread adds
+        starts = np.searchsorted(parts.hashes, hashes, "left")
+        lengths = np.searchsorted(parts.hashes, hashes, "right") - starts
         positions = np.repeat(np.arange(len(hashes)), lengths)
         offsets = np.arange(len(positions)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        rows = self._rows[np.repeat(starts, lengths) + offsets]
+        rows = parts.rows[np.repeat(starts, lengths) + offsets]
         added = [
             (position, row)
             for position, one in enumerate(hashes.tolist())
-            for row in self._added.get(one, ())
+            for row in parts.added.get(one, ())
         ]
         more = np.array(added, np.int64).reshape(-1, 2)
         return np.append(positions, more[:, 0]), np.append(rows, more[:, 1])
 
     def add(self, hashes: Hashes, rows: Rows) -> None:
         """Add rows."""
+        parts = self._parts
         for one, row in zip(hashes.tolist(), rows.tolist(), strict=True):
-            self._added[one].append(row)
-        if len(self._added) > _MERGE:
-            pairs = [(one, row) for one, found in self._added.items() for row in found]
+            parts.added[one] = (*parts.added.get(one, ()), row)
+        if len(parts.added) > _MERGE:
+            pairs = [(one, row) for one, found in parts.added.items() for row in found]
             more = np.array([one for one, _ in pairs], np.uint64)
-            hashes = np.append(self._hashes, more)
-            rows = np.append(self._rows, np.array([row for _, row in pairs], np.int64))
-            self.__init__(hashes, rows)  # type: ignore[misc]
+            hashes = np.append(parts.hashes, more)
+            rows = np.append(parts.rows, np.array([row for _, row in pairs], np.int64))
+            self._parts = _Parts.of(hashes, rows)
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """Sorted hashes with their rows, and what has been added since."""
+
+    hashes: Hashes
+    rows: Rows
+    added: dict[int, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, hashes: Hashes, rows: Rows) -> Self:
+        order = np.argsort(hashes, kind="stable")
+        return cls(hashes[order], rows[order], {})
+
+
+@dataclass
 class StoreIndex:
-    """The indexes of one open store.
+    """What is known of one state of an open store. A hash too many in it does no harm.
 
     Attributes:
         nodes: By label.
@@ -73,20 +88,17 @@ class StoreIndex:
         tables: Kinds of the tables, NODE or REL, by their names. None until they are read.
     """
 
-    def __init__(self) -> None:
-        self.nodes: dict[str, HashIndex] = {}
-        self.keys: HashIndex | None = None
-        self.tables: dict[str, str] | None = None
+    nodes: dict[str, HashIndex] = field(default_factory=dict)
+    keys: HashIndex | None = None
+    tables: dict[str, str] | None = None
+
+    def copy(self) -> StoreIndex:
+        """What a transaction starts from and changes for itself."""
+        return StoreIndex(dict(self.nodes), self.keys, self.tables)
 
     def forget(self, table: str) -> None:
         """Nodes were copied into a table, or it was dropped."""
         self.nodes.pop(table, None)
-
-    def clear(self) -> None:
-        """Forget everything: a transaction was rolled back."""
-        self.nodes.clear()
-        self.keys = None
-        self.tables = None
 
 
 def hashes_of(column: pa.ChunkedArray) -> Hashes:

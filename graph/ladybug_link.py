@@ -52,12 +52,14 @@ class Session:
 
     Attributes:
         copied: Whether something was copied.
-        index: Of the whole store.
+        writes: Whether the session may change the store.
+        index: Of the store as the session sees it.
     """
 
-    def __init__(self, connection: ladybug.Connection, index: StoreIndex) -> None:
+    def __init__(self, connection: ladybug.Connection, writes: bool) -> None:
         self.copied = False
-        self.index = index
+        self.writes = writes
+        self.index = StoreIndex()
         self._connection = connection
 
     def run(
@@ -132,7 +134,8 @@ class LadybugLink:
         self.path = path
         self.read_only = read_only
         self._one_writer = threading.Lock()
-        self._index = StoreIndex()
+        self._index, self._changes = StoreIndex(), 0
+        self._turn = threading.Lock()  # a session begins or commits
         self._database: ladybug.Database | None = None
         self._check_path()
         made = not path.exists()
@@ -157,7 +160,7 @@ class LadybugLink:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that sees one state of the database."""
-        with self._session("BEGIN TRANSACTION READ ONLY") as session:
+        with self._session("BEGIN TRANSACTION READ ONLY", writes=False) as session:
             yield session
 
     @contextmanager
@@ -175,35 +178,44 @@ class LadybugLink:
                 f"the disk of {self.path} has {free >> 20} MB left, and writing needs"
                 f" {ROOM >> 20} MB: make room and repeat the call"
             )
-        with self._one_writer, self._session("BEGIN TRANSACTION") as session:
+        with self._one_writer, self._session("BEGIN TRANSACTION", writes=True) as session:
             yield session
 
     @contextmanager
-    def _session(self, begin: str) -> Iterator[Session]:
+    def _session(self, begin: str, writes: bool) -> Iterator[Session]:
         if self._database is None:
             raise StoreUnavailable(f"the store {self.path} is closed; open it again")
         with self._translated():
-            session = Session(ladybug.Connection(self._database), self._index)
+            session = Session(ladybug.Connection(self._database), writes)
             try:
-                session.send(begin)
+                with self._turn:
+                    session.index, changes = self._index.copy(), self._changes
+                    session.send(begin)
                 yield session
-                self._commit(session)
+                with self._turn:
+                    self._commit(session, changes)
             except BaseException:
-                self._index.clear()
                 with suppress(RuntimeError):
                     session.send("ROLLBACK")
                 raise
             finally:
                 session.close()
 
-    def _commit(self, session: Session) -> None:
-        """Commit; if that fails, close, for only the file knows how far it came."""
+    def _commit(self, session: Session, changes: int) -> None:
+        """Commit; if that fails, close, for only the file knows how far it came.
+
+        What the session knows of the store is then known of it, unless a state has come since
+        that it has not seen.
+        """
         try:
             session.send("COMMIT")
         except RuntimeError:
             session.close()
             self.close()
             raise
+        if changes == self._changes:
+            self._index = session.index
+        self._changes += session.writes
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
