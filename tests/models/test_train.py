@@ -196,7 +196,10 @@ def test_an_update_refuses_another_encoder(shop: Snapshot, bundle: Bundle) -> No
         update_bundle(bundle, replace(shop, encoder="other"))
 
 
-def test_the_channels_of_the_fusion_add_up_to_the_score(shop: Snapshot, split: Split) -> None:
+@pytest.mark.parametrize("silent", ["nothing", "net", "start_net"])
+def test_the_channels_of_the_fusion_add_up_to_the_score(
+    shop: Snapshot, split: Split, silent: str
+) -> None:
     """What is weighed is what is answered: the search and the bundle mean the same formula."""
     options = replace(OPTIONS, fit=replace(OPTIONS.fit, epochs=1))
     learner = Learner(shop, split, options)
@@ -209,6 +212,7 @@ def test_the_channels_of_the_fusion_add_up_to_the_score(shop: Snapshot, split: S
     edges, lean = prune_around_mean(evidence.edges["ridge"], 20)
     channels |= {"edges": terms.edges(edges), "lean": terms.lean(lean)}
     weights = {name: 0.5 + 0.1 * place for place, name in enumerate(sorted(channels))}
+    weights |= {name: 0.0 for name in weights if name == silent}
     bundle = assemble(
         draft,
         Edges.of(edges * np.float32(weights["edges"])),
