@@ -48,7 +48,7 @@ GOAL = (0.1941, 0.1616)  # ChebyCF
 
 @dataclass(frozen=True)
 class GraphFilter:
-    """score = x D^-1/2 (R'R + share V V') D^1/2, with R = D_u^-1/2 X D^-1/2 and its singular V.
+    """score = x (R'R + share D^-1/2 V V' D^1/2), with R = D_u^-1/2 X D^-1/2 and its singular V.
 
     Attributes:
         r: float32[num_users, num_items], normalised edges.
@@ -76,7 +76,7 @@ class GraphFilter:
     def score(self, users: UserBatch) -> Floats:
         """See `Ranker`."""
         x = given_items(users.given, len(self.degrees), 0.0)
-        smooth = np.asarray(((x.multiply(self.degrees**-0.5)) @ self.r.T @ self.r).toarray())
+        smooth = np.asarray((x @ self.r.T @ self.r).toarray())
         low = (np.asarray(x.multiply(self.degrees**-0.5) @ self.v)) @ self.v.T
         return np.asarray(smooth + self.share * low * self.degrees**0.5, np.float32)
 
