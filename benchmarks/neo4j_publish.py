@@ -179,7 +179,8 @@ def main() -> None:
     bundle = load_bundle(given.demo / "bundle")
     with tempfile.TemporaryDirectory() as home, Neo4jServer(Path(home), given.version) as server:
         os.environ["NEO4J_PASSWORD"] = server.password
-        driver = GraphDatabase.driver(server.url, auth=("neo4j", server.password))
+        auth = ("neo4j", server.password)
+        driver = GraphDatabase.driver(server.url, auth=auth, notifications_min_severity="OFF")
         with Neo4jStore(server.url, bundle.schema) as store, driver, driver.session() as session:
             users = copy_shop(given.demo / "shop.lbug", store)
             rate = rates(store, session, bundle, given.rounds)
