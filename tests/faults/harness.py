@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 import signal
@@ -38,6 +39,7 @@ class Harness:
         folder: For the scenario's files.
         rng: Decides when a fault happens, and how patient the client is.
         say: Takes a line after each fault.
+        usual: Seconds of the fastest run without a fault.
     """
 
     scenario: Scenario
@@ -45,6 +47,7 @@ class Harness:
     folder: Path
     rng: random.Random
     say: Callable[[str], None] = field(default=lambda line: None)
+    usual: float = math.inf
 
     def run(self, faults: list[Fault]) -> Counter[str]:
         """Cause all of these faults, each in the middle of the work, then let the work finish.
@@ -55,15 +58,13 @@ class Harness:
         tally: Counter[str] = Counter()
         with Wire(int(self.server.url.rpartition(":")[2])) as wire:
             self._prepare()
-            began = time.monotonic()
             assert self._work(wire, None, PATIENCE[0]), "the work fails without a fault"
-            usual = time.monotonic() - began
             tally["finished"] += 1
             self._prepare()
             waiting = list(faults)
             while waiting:
                 patience = self.rng.choice(PATIENCE)
-                moment = self.rng.uniform(0, usual / 2)
+                moment = self.rng.uniform(0, self.usual)
                 hit, finished = self._attempt(wire, waiting[-1], moment, patience)
                 if hit:
                     tally[waiting.pop()] += 1
@@ -92,19 +93,26 @@ class Harness:
         Returns:
             Whether the fault hit it at work, and whether the work is finished.
         """
-        client = self._start(wire, patience)
+        with self._start(wire, patience) as client:
+            return self._watch(client, wire, fault, moment)
+
+    def _watch(
+        self, client: subprocess.Popen[str], wire: Wire, fault: Fault | None, moment: float
+    ) -> tuple[bool, bool]:
         lines: list[str] = []
         reader = threading.Thread(target=lambda: lines.extend(client.stdout))  # type: ignore[arg-type]
         assert client.stdout is not None
         assert client.stdout.readline().strip() == READY
         reader.start()
-        hit = False
+        began, hit = time.monotonic(), False
         if fault is not None:
             try:
                 client.wait(moment)
             except subprocess.TimeoutExpired:
                 hit = self._cause(fault, client, wire)
         client.wait(PATIENCE[-1])
+        if not hit:
+            self.usual = min(self.usual, time.monotonic() - began)
         reader.join()
         errors = client.stderr.read() if client.stderr else ""
         finished = client.returncode == 0

@@ -65,7 +65,7 @@ class Import:
     """Files into the store, in chunks that take a fraction of a second each."""
 
     name: ClassVar[str] = "import"
-    events: ClassVar[int] = 3_000
+    events: ClassVar[int] = 1_000
     chunk: ClassVar[int] = 100
     bad: ClassVar[int] = 40  # rows of an item that there is not
 
