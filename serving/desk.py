@@ -1,4 +1,4 @@
-"""Where questions wait for a thread: answered several at a time, refused when the wait gets long.
+"""Where long questions wait for a thread: answered several at a time, refused when it gets late.
 
 A thread that becomes free takes all questions of one sort that wait, up to a number, and answers
 them in one go: what numpy costs by the call is then shared, and no question waits for others to
@@ -14,27 +14,16 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from firstedge.graph.errors import Overloaded
+from firstedge.serving.tickets import Pace, Ticket, answered, hand_out, take
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
-_AT_ONCE = 16
-_KEEP = 0.9  # of what was known of the pace, when a batch tells more
 _SLOWER = 5  # nice: a refusal, which the event loop gives, goes before an answer
-
-
-@dataclass(eq=False)
-class _Ticket:
-    """One question: what answers it, with others of its sort, and who waits for it."""
-
-    answer: Callable[[Sequence[Any]], Sequence[Any]]
-    question: Any
-    future: asyncio.Future[Any]
 
 
 class Desk:
@@ -47,9 +36,9 @@ class Desk:
 
     def __init__(self, threads: int, patience: float) -> None:
         self._patience, self._num_threads = patience, threads
-        self._waiting: deque[_Ticket] = deque()
+        self._waiting: deque[Ticket] = deque()
         self._came = threading.Condition()
-        self._seconds = 0.0  # that a question takes, lately
+        self._pace = Pace()
         self._closed = False
         names = [f"answer-{number}" for number in range(threads)]
         self._threads = [threading.Thread(target=self._work, name=n, daemon=True) for n in names]
@@ -75,13 +64,13 @@ class Desk:
             Overloaded: If its turn would not come in time.
             Exception: Whatever ``answer`` raises for this question.
         """
-        wait = len(self._waiting) * self._seconds / self._num_threads
+        wait = len(self._waiting) * self._pace.seconds / self._num_threads
         if wait > self._patience:
             raise Overloaded(
                 f"{len(self._waiting):,} requests wait, some {1000 * wait:.0f} ms of work, and up "
                 f"to {1000 * self._patience:.0f} ms are accepted: try again later"
             )
-        ticket = _Ticket(answer, question, asyncio.get_running_loop().create_future())
+        ticket = Ticket(answer, question, asyncio.get_running_loop().create_future())
         with self._came:
             self._waiting.append(ticket)
             self._came.notify()
@@ -100,55 +89,17 @@ class Desk:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _SLOWER)
         while tickets := self._next():
             began = perf_counter()
-            results = _answered(tickets)
-            each = (perf_counter() - began) / len(tickets)
-            self._seconds = _KEEP * self._seconds + (1 - _KEEP) * each if self._seconds else each
+            results = answered(tickets)
+            self._pace.note(perf_counter() - began, len(tickets))
             loop = tickets[0].future.get_loop()
-            loop.call_soon_threadsafe(_hand_out, tickets, results)
+            loop.call_soon_threadsafe(hand_out, tickets, results)
 
-    def _next(self) -> list[_Ticket]:
+    def _next(self) -> list[Ticket]:
         """Questions of one sort, those first that came first; none when the desk is closed."""
         with self._came:
             while True:
-                while self._waiting:
-                    first = self._waiting.popleft()
-                    if not first.future.cancelled():
-                        return [first, *self._more_like(first)]
+                if tickets := take(self._waiting):
+                    return tickets
                 if self._closed:
                     return []
                 self._came.wait()
-
-    def _more_like(self, first: _Ticket) -> list[_Ticket]:
-        taken: list[_Ticket] = []
-        while self._waiting and len(taken) < _AT_ONCE - 1:
-            if self._waiting[0].answer != first.answer:
-                break
-            ticket = self._waiting.popleft()
-            if not ticket.future.cancelled():
-                taken.append(ticket)
-        return taken
-
-
-def _answered(tickets: Sequence[_Ticket]) -> list[Any]:
-    """The answer to each, or the exception."""
-    try:
-        return list(tickets[0].answer([ticket.question for ticket in tickets]))
-    except Exception as error:
-        if len(tickets) == 1:
-            return [error]
-    return [_answered([ticket])[0] for ticket in tickets]
-
-
-def one_by_one(calls: Sequence[Callable[[], Answer]]) -> list[Answer]:
-    """Answers to questions that gain nothing from company."""
-    return [call() for call in calls]
-
-
-def _hand_out(tickets: Sequence[_Ticket], results: Sequence[Any]) -> None:
-    for ticket, result in zip(tickets, results, strict=True):
-        if ticket.future.done():  # given up meanwhile
-            continue
-        if isinstance(result, Exception):
-            ticket.future.set_exception(result)
-        else:
-            ticket.future.set_result(result)

@@ -1,4 +1,4 @@
-"""The first interceptor: who may call a method, and how many streams a peer may keep open."""
+"""The first interceptor: who may call a method, when, and with how many streams at a time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health
 
-from firstedge.serving.guard import NAME
+from firstedge.graph.errors import Overloaded
+from firstedge.serving.guard import DETAILS, NAME
+from firstedge.serving.metrics import SHED, Metrics
+from firstedge.serving.quick_desk import QuickDesk
+from firstedge.serving.refusals import status_of
 from firstedge.serving.security import Tokens
 
+_RECOMMEND = f"/{NAME}/Recommend"
+_FULL = status_of(Overloaded("more requests wait than can be answered in time: try again later"))
+_FULL_DETAILS = ((DETAILS, _FULL.SerializeToString()),)
 WRITING = frozenset({"RecordEvents", "UpsertItems"})
 READING = frozenset({"Recommend", "Score", "EmbedUsers", "SimilarItems", "Explain", "Info"})
 
@@ -27,10 +34,21 @@ class Gate(grpc.aio.ServerInterceptor):
         tokens: Who may do what; None: anybody may do anything.
         streams: Streams that a peer, by its address, may have open at a time.
         idle_seconds: How long a stream may say nothing.
+        quick: Knows whether there is room for a ranking.
+        metrics: What counts those for which there is not.
     """
 
-    def __init__(self, tokens: Tokens | None, streams: int, idle_seconds: float) -> None:
+    def __init__(
+        self,
+        tokens: Tokens | None,
+        streams: int,
+        idle_seconds: float,
+        quick: QuickDesk,
+        metrics: Metrics,
+    ) -> None:
         self._tokens = tokens
+        self._quick, self._metrics = quick, metrics
+        self._shedding = grpc.stream_stream_rpc_method_handler(self._shed)
         self._streams = streams
         self._idle = idle_seconds
         self._open: Counter[str] = Counter()
@@ -46,6 +64,8 @@ class Gate(grpc.aio.ServerInterceptor):
         refusal = self._refusal(path, handler_call_details.invocation_metadata)
         if refusal is not None:
             return _refusing(*refusal)
+        if not self._quick.let_in() and path == _RECOMMEND:
+            return self._shedding
         if path not in self._handlers:
             handler = self._bounded(await continuation(handler_call_details))
             if handler is None:  # of which there is no end
@@ -89,6 +109,14 @@ class Gate(grpc.aio.ServerInterceptor):
             text = f"this method needs a token with the scope {needed!r}"
             return grpc.StatusCode.PERMISSION_DENIED, text
         return None
+
+    async def _shed(self, _: Any, context: Any) -> None:
+        """Handle a ranking that there is no room for, without reading it."""
+        await self._quick.hold()
+        self._metrics.answered("Recommend", SHED, 0.0)
+        context.set_code(grpc.StatusCode.RESOURCE_EXHAUSTED)
+        context.set_details(_FULL.message)
+        context.set_trailing_metadata(_FULL_DETAILS)
 
     async def _enter(self, context: Any) -> str:
         peer = _address(context.peer())

@@ -16,7 +16,7 @@ from firstedge.serving.v1 import recommender_pb2 as pb
 from firstedge.serving.wire import BadField
 
 NAME = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
-_DETAILS = "grpc-status-details-bin"
+DETAILS = "grpc-status-details-bin"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 REQUEST_ID = "x-request-id"
 
@@ -126,7 +126,7 @@ class _Watch:
         status = status_of(error)
         code = _CODES[status.code]
         self._code = code.name
-        details = ((_DETAILS, status.SerializeToString()), (REQUEST_ID, self._id))
+        details = ((DETAILS, status.SerializeToString()), (REQUEST_ID, self._id))
         await self._context.abort(code, status.message, details)
 
 

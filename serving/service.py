@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -19,7 +20,7 @@ try:
 except ImportError as error:
     raise MissingDependency(error.name or "grpcio", "the service", "serve") from None
 
-from firstedge.serving.desk import Desk, one_by_one
+from firstedge.serving.desk import Desk
 from firstedge.serving.gate import Gate
 from firstedge.serving.guard import NAME, Guard
 from firstedge.serving.live import LiveBundle, Model
@@ -27,9 +28,11 @@ from firstedge.serving.live_store import RETRY_SECONDS, LiveStore, StoreOptions
 from firstedge.serving.metrics import Metrics
 from firstedge.serving.options import ServiceOptions
 from firstedge.serving.query import Query
+from firstedge.serving.quick_desk import QuickDesk
 from firstedge.serving.recommender import Recommender
 from firstedge.serving.recording import Recorder
 from firstedge.serving.security import Tokens
+from firstedge.serving.tickets import one_by_one
 from firstedge.serving.upserting import upsert_items
 from firstedge.serving.v1 import recommender_pb2 as pb
 from firstedge.serving.v1 import recommender_pb2_grpc as pb_grpc
@@ -47,6 +50,7 @@ from firstedge.serving.wire import (
 )
 
 _NO_STORE = "this server has no store to keep anything in: start it with one"
+_QUICK_ITEMS, _QUICK_K, _QUICK_BYTES = 50_000, 100, 10_000
 _FIRST_ITEMS_SECONDS = 1.0  # how long the start waits for the items of the store
 
 
@@ -57,6 +61,7 @@ class Servicer(pb_grpc.RecommenderServicer):
         bundle: The model of the moment.
         store: Where users live that are asked for by id, if anywhere.
         desk: Who does the work.
+        quick: Who does what is done in a moment.
         limits: What a request may ask for.
         metrics: What counts it.
     """
@@ -66,12 +71,14 @@ class Servicer(pb_grpc.RecommenderServicer):
         bundle: LiveBundle,
         store: LiveStore | None,
         desk: Desk,
+        quick: QuickDesk,
         limits: Limits,
         metrics: Metrics,
     ) -> None:
         self._bundle = bundle
         self._store = store
         self._desk = desk
+        self._quick = quick
         self._limits = limits
         self._metrics = metrics
         self._recorder = None if store is None else Recorder(store, limits)
@@ -80,7 +87,8 @@ class Servicer(pb_grpc.RecommenderServicer):
         """The k best items for a user."""
         model = self._bundle.model
         known = await self._known(request.user, model, "user")
-        return await self._desk.ask(self._recommend, (model, request, known))
+        desk = self._quick if _is_quick(request, model) else self._desk
+        return await desk.ask(self._recommend, (model, request, known))
 
     def _recommend(
         self, asked: Sequence[tuple[Model, pb.RecommendRequest, Query | None]]
@@ -212,6 +220,13 @@ class Servicer(pb_grpc.RecommenderServicer):
         return await self._store.user(model.recommender.bundle, user.id)
 
 
+def _is_quick(request: pb.RecommendRequest, model: Model) -> bool:
+    """Whether an answer takes no longer than the loop may be kept from other requests."""
+    short = request.k <= _QUICK_K and request.ByteSize() <= _QUICK_BYTES
+    small = len(model.recommender.bundle.items) <= _QUICK_ITEMS
+    return short and small and not request.reasons
+
+
 class Service:
     """A server, from start to stop, in a running event loop.
 
@@ -222,6 +237,7 @@ class Service:
     Attributes:
         bundle: The model of the moment.
         desk: Who does the work.
+        quick: Who does what is done in a moment.
         metrics: What counts it.
         metrics_port: Where the metrics are given, None for nowhere.
         tokens: Who may do what, None if nobody is asked.
@@ -236,15 +252,18 @@ class Service:
         options: ServiceOptions,
         load: Callable[[Path], Recommender] = Recommender.load,
     ) -> None:
-        self.metrics = Metrics(lambda: self.desk.waiting)
+        self.metrics = Metrics(lambda: self.desk.waiting + self.quick.waiting)
         self.tokens = None if options.tokens is None else Tokens(options.tokens)
         self.store: LiveStore | None = None
         if options.store:
             self.store = LiveStore(StoreOptions(options.store, user_seconds=options.user_seconds))
         self.bundle = LiveBundle(options.bundle, load, self.metrics, self.store)
         self.desk = Desk(options.threads, options.patience)
+        self.quick = QuickDesk(options.patience)
         self._options = options
-        self._servicer = Servicer(self.bundle, self.store, self.desk, options.limits, self.metrics)
+        self._servicer = Servicer(
+            self.bundle, self.store, self.desk, self.quick, options.limits, self.metrics
+        )
         self._health = health.aio.HealthServicer()
         self._tasks: list[asyncio.Task[None]] = []
         self._server: Any = None
@@ -262,7 +281,8 @@ class Service:
         """
         size = self._options.limits.message_bytes
         sizes = [("grpc.max_receive_message_length", size), ("grpc.max_send_message_length", size)]
-        gate = Gate(self.tokens, self._options.peer_streams, self._options.idle_seconds)
+        streams, idle = self._options.peer_streams, self._options.idle_seconds
+        gate = Gate(self.tokens, streams, idle, self.quick, self.metrics)
         self._server = grpc.aio.server(
             interceptors=[*self._tracing(), gate, Guard(self.metrics)],
             options=[*sizes, ("grpc.so_reuseport", 0)],
@@ -342,6 +362,9 @@ async def serve(service: Service, ready: Callable[[int], None]) -> None:
         task.add_done_callback(told.discard)
 
     loop.add_signal_handler(signal.SIGHUP, refresh)
-    ready(await service.start())
+    port = await service.start()
+    gc.collect()
+    gc.freeze()  # what stays is not looked through again, which would hold requests up
+    ready(port)
     await stopped.wait()
     await service.stop()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from firstedge.graph.errors import Overloaded
-from firstedge.serving.desk import Desk, one_by_one
+from firstedge.serving.desk import Desk
+from firstedge.serving.tickets import one_by_one
 
 
 @pytest.fixture

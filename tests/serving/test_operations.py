@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -119,7 +120,49 @@ def refused(call: Any) -> Any:
     return caught.value
 
 
-def test_what_would_wait_too_long_is_refused_and_may_come_again(
+LONG = pb.RecommendRequest(reasons=True)  # which threads answer
+
+
+def retry_seconds(error: Any) -> int:
+    """When to come again, as google.rpc has it."""
+    for one in rpc_status.from_call(error).details:
+        retry = error_details_pb2.RetryInfo()
+        if one.Unpack(retry):
+            return int(retry.retry_delay.seconds)
+    raise AssertionError("no RetryInfo")
+
+
+def test_a_ranking_that_there_is_no_room_for_is_refused_unread_and_may_come_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ServiceOptions(folder, port=0, metrics_port=0, patience=0.05)
+    with running(options) as (address, service), grpc.insecure_channel(address) as channel:
+        stub: Any = pb_grpc.RecommenderStub(channel)
+        find = service.bundle.model.recommender.answer
+
+        def slow(requests: Any) -> Any:
+            time.sleep(0.3)
+            return find(requests)
+
+        monkeypatch.setattr(service.bundle.model.recommender, "answer", slow)
+        stub.Recommend(pb.RecommendRequest())  # now its pace is known
+        calls = [stub.Recommend.future(pb.RecommendRequest()) for _ in range(60)]
+        codes = Counter(call.code().name for call in calls)
+        assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}
+        assert codes["OK"] >= 8  # half a batch may always wait
+        assert all(
+            len(call.result().ranking.items) == 20 for call in calls if call.code().name == "OK"
+        )
+        error = next(call for call in calls if call.code().name != "OK")
+        assert "try again later" in error.details()
+        assert retry_seconds(error) == 1
+        shed = ("firstedge_requests_shed_total", (("method", "Recommend"),))
+        assert scrape(service)[shed] == codes["RESOURCE_EXHAUSTED"]
+        time.sleep(0.3)
+        assert len(stub.Recommend(pb.RecommendRequest()).ranking.items) == 20
+
+
+def test_what_would_wait_too_long_for_a_thread_is_refused_and_may_come_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ServiceOptions(folder, port=0, metrics_port=0, patience=0.01)
@@ -136,23 +179,18 @@ def test_what_would_wait_too_long_is_refused_and_may_come_again(
             return find(requests)
 
         monkeypatch.setattr(service.bundle.model.recommender, "answer", slow)
-        stub.Recommend(pb.RecommendRequest())  # now its pace is known
+        stub.Recommend(LONG)  # now its pace is known
         with ThreadPoolExecutor(2) as pool:
-            first = [pool.submit(stub.Recommend, pb.RecommendRequest())]
+            first = [pool.submit(stub.Recommend, LONG)]
             wait_for(lambda: len(begun) == 2)
-            first.append(pool.submit(stub.Recommend, pb.RecommendRequest()))
+            first.append(pool.submit(stub.Recommend, LONG))
             wait_for(lambda: service.desk.waiting == 1)
-            error = refused(lambda: stub.Recommend(pb.RecommendRequest()))
+            error = refused(lambda: stub.Recommend(LONG))
             with Client(address, quick) as client, pytest.raises(Overloaded, match="try again"):
-                client.recommend()
+                client.recommend(reasons=True)
             assert all(len(one.result().ranking.items) == 20 for one in first)
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        details = {
-            one.type_url.rpartition(".")[2]: one for one in rpc_status.from_call(error).details
-        }
-        retry = error_details_pb2.RetryInfo()
-        assert details["RetryInfo"].Unpack(retry)
-        assert retry.retry_delay.seconds == 1
+        assert retry_seconds(error) == 1
         shed = ("firstedge_requests_shed_total", (("method", "Recommend"),))
         wait_for(lambda: scrape(service)[shed] == 2)
 
@@ -172,15 +210,17 @@ def test_work_whose_deadline_passes_before_its_turn_is_never_begun(
         monkeypatch.setattr(service.bundle.model.recommender, "answer", slow)
         with grpc.insecure_channel(address) as channel:
             stub: Any = pb_grpc.RecommenderStub(channel)
-            first = stub.Recommend.future(pb.RecommendRequest(k=1))
+            first = stub.Recommend.future(pb.RecommendRequest(reasons=True, k=1))
             while not begun:
                 time.sleep(0.001)
-            late = refused(lambda: stub.Recommend(pb.RecommendRequest(k=2), timeout=0.1))
-            given_up = stub.Recommend.future(pb.RecommendRequest(k=3))
+            late = refused(
+                lambda: stub.Recommend(pb.RecommendRequest(reasons=True, k=2), timeout=0.1)
+            )
+            given_up = stub.Recommend.future(pb.RecommendRequest(reasons=True, k=3))
             time.sleep(0.05)
             given_up.cancel()
             assert len(first.result().ranking.items) == 1
-            assert len(stub.Recommend(pb.RecommendRequest(k=4)).ranking.items) == 4
+            assert len(stub.Recommend(pb.RecommendRequest(reasons=True, k=4)).ranking.items) == 4
         assert late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert begun == [1, 4]
 

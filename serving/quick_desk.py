@@ -1,0 +1,106 @@
+"""Where quick questions wait for the event loop itself, which saves them the way to a thread.
+
+What waits is answered, several questions in one go, as soon as the loop has nothing else to bring:
+requests that have reached the process are let in first, so that they share an answer's fixed costs
+and so that refusals, which cost least, are not held up by answers. Answering has a share of the
+time all the same, however many come.
+
+An arrival is refused, before any of it is read, if its turn would not come in time. A desk that has
+begun to refuse lets fewer wait: whoever is let in is then answered soon. A refusal is not hurried:
+those who ask again at once would keep the server busy with refusing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import TypeVar, cast
+
+from firstedge.serving.tickets import AT_ONCE, Ticket, answered, hand_out, take
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+_STILL = 12  # turns of the loop that a request takes at most from one sign of life to the next
+_LETTING_IN = 3.0  # seconds spent on letting requests in, for each second of answering
+_KEEP = 0.9  # of what was known of the pace, when a batch tells more
+_LEAST_TURN = 0.001  # seconds
+_REFUSING = 0.2  # seconds since the last refusal, for a desk that refuses
+_FEW = AT_ONCE // 2  # that may always wait, and no more while it refuses
+
+
+class QuickDesk:
+    """Answers questions in the event loop's own thread.
+
+    Args:
+        patience: Seconds that a question may wait for its turn.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._waiting: deque[Ticket] = deque()
+        self._batch_seconds = 0.0  # that answering takes at a time, lately
+        self._refused_at = -_REFUSING
+        self._arrivals = self._seen = self._still = 0
+        self._turn_began = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """Questions that wait for their turn."""
+        return len(self._waiting)
+
+    def let_in(self) -> bool:
+        """Whether there is room for an arrival; to be asked of every one, refused ones too."""
+        self._arrivals += 1
+        waiting, now = len(self._waiting), perf_counter()
+        if waiting < _FEW:
+            return True
+        batches = waiting // AT_ONCE + 1
+        in_time = batches * (1 + _LETTING_IN) * self._batch_seconds <= self._patience
+        if in_time and now - self._refused_at > _REFUSING:
+            return True
+        self._refused_at = now
+        return False
+
+    async def hold(self) -> None:
+        """Wait before a refusal is given."""
+        await asyncio.sleep(self._patience)
+
+    async def ask(
+        self, answer: Callable[[Sequence[Question]], Sequence[Answer]], question: Question
+    ) -> Answer:
+        """The answer to one question, as of `Desk.ask`, but it is not refused any more.
+
+        Raises:
+            Exception: Whatever ``answer`` raises for this question.
+        """
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(answer, question, loop.create_future())
+        self._arrivals += 1
+        self._waiting.append(ticket)
+        if len(self._waiting) == 1:
+            self._begin_turn(loop)
+        return cast(Answer, await ticket.future)
+
+    def _begin_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._turn_began, self._still = perf_counter(), 0
+        loop.call_soon(self._turn, loop)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let requests in as long as they come and it is time; then answer."""
+        self._still = self._still + 1 if self._arrivals == self._seen else 0
+        self._seen = self._arrivals
+        longest = max(_LEAST_TURN, _LETTING_IN * self._batch_seconds)
+        if self._still < _STILL and perf_counter() - self._turn_began < longest:
+            loop.call_soon(self._turn, loop)
+            return
+        if tickets := take(self._waiting):
+            began = perf_counter()
+            results = answered(tickets)
+            took = perf_counter() - began
+            self._batch_seconds = _KEEP * self._batch_seconds + (1 - _KEEP) * took
+            hand_out(tickets, results)
+        if self._waiting:
+            self._begin_turn(loop)

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+
+from firstedge.serving.quick_desk import QuickDesk
+
+
+def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(body(), 30))
+
+
+def squares(numbers: Sequence[int]) -> list[int]:
+    return [number * number for number in numbers]
+
+
+async def waiting(desk: QuickDesk, count: int) -> list[asyncio.Task[int]]:
+    """So many questions that have arrived and are not answered yet."""
+    tasks = [asyncio.create_task(desk.ask(squares, number)) for number in range(count)]
+    await asyncio.sleep(0)
+    assert desk.waiting == count
+    return tasks
+
+
+def test_what_arrives_together_is_answered_together_and_in_order() -> None:
+    batches: list[list[int]] = []
+
+    def recorded(numbers: Sequence[int]) -> list[int]:
+        batches.append(list(numbers))
+        return squares(numbers)
+
+    async def body() -> None:
+        desk = QuickDesk(patience=60)
+        answers = await asyncio.gather(*(desk.ask(recorded, number) for number in range(20)))
+        assert answers == [number**2 for number in range(20)]
+
+    run(body)
+    assert batches == [list(range(16)), [16, 17, 18, 19]]
+
+
+def test_an_arrival_is_let_in_before_what_waits_is_answered() -> None:
+    batches: list[list[int]] = []
+
+    def recorded(numbers: Sequence[int]) -> list[int]:
+        batches.append(list(numbers))
+        return squares(numbers)
+
+    async def later(desk: QuickDesk) -> int:
+        await asyncio.sleep(0)  # a turn of the loop between reaching the process and asking
+        desk.let_in()
+        await asyncio.sleep(0)
+        return await desk.ask(recorded, 2)
+
+    async def body() -> None:
+        desk = QuickDesk(patience=60)
+        assert await asyncio.gather(desk.ask(recorded, 1), later(desk)) == [1, 4]
+
+    run(body)
+    assert batches == [[1, 2]]
+
+
+def test_answering_has_its_share_however_many_arrive() -> None:
+    async def body() -> None:
+        desk = QuickDesk(patience=60)
+        task = asyncio.create_task(desk.ask(squares, 3))
+        while not task.done():
+            desk.let_in()
+            await asyncio.sleep(0)
+        assert task.result() == 9
+
+    run(body)
+
+
+def test_one_that_fails_fails_alone_and_what_is_given_up_is_never_begun() -> None:
+    begun: list[int] = []
+
+    def inverses(numbers: Sequence[int]) -> list[float]:
+        begun.extend(numbers)
+        return [1 / number for number in numbers]
+
+    async def body() -> None:
+        desk = QuickDesk(patience=60)
+        tasks = [asyncio.create_task(desk.ask(inverses, number)) for number in (1, 0, 5, 2)]
+        await asyncio.sleep(0)
+        tasks[2].cancel()
+        one, failed, _, half = await asyncio.gather(*tasks, return_exceptions=True)
+        assert (one, half) == (1, 0.5)
+        assert isinstance(failed, ZeroDivisionError)
+
+    run(body)
+    assert 5 not in begun
+
+
+def test_one_that_begins_to_refuse_lets_fewer_wait_until_it_has_not_for_a_while() -> None:
+    async def body() -> None:
+        desk = QuickDesk(patience=0.05)
+
+        def slowly(numbers: Sequence[int]) -> list[int]:
+            time.sleep(0.1)
+            return squares(numbers)
+
+        await desk.ask(slowly, 1)  # a tenth of it is its pace: 10 ms a batch, 40 with letting in
+        tasks = await waiting(desk, 15)
+        assert desk.let_in()  # the first batch
+        tasks += await waiting_more(desk, 1)
+        assert not desk.let_in()  # the second would wait for 80 ms
+        assert await asyncio.gather(*tasks) == squares([*range(15), 15])
+
+        tasks = await waiting(desk, 7)
+        assert desk.let_in()
+        tasks += await waiting_more(desk, 1)
+        assert not desk.let_in()  # it refuses, so half a batch is enough
+        await asyncio.gather(*tasks)
+        await asyncio.sleep(0.25)
+        tasks = await waiting(desk, 8)
+        assert desk.let_in()
+        await asyncio.gather(*tasks)
+
+    run(body)
+
+
+async def waiting_more(desk: QuickDesk, count: int) -> list[asyncio.Task[int]]:
+    before = desk.waiting
+    tasks = [asyncio.create_task(desk.ask(squares, before + at)) for at in range(count)]
+    await asyncio.sleep(0)
+    assert desk.waiting == before + count
+    return tasks
+
+
+def test_a_refusal_takes_as_long_as_an_answer_may() -> None:
+    async def body() -> None:
+        began = time.perf_counter()
+        await QuickDesk(patience=0.05).hold()
+        assert time.perf_counter() - began == pytest.approx(0.05, abs=0.04)
+
+    run(body)
