@@ -83,7 +83,7 @@ def serve(
             envvar="FIRSTEDGE_PATIENCE",
             help="Seconds that a request may wait for its turn before it is refused.",
         ),
-    ] = 0.05,
+    ] = 0.1,
     metrics_port: Annotated[
         int | None,
         typer.Option(

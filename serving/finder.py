@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firstedge.models.scorer import Scorer, Terms, UserBatch
-from firstedge.serving.topk import rows_reaching
+from firstedge.serving.topk import rows_reaching, top_k
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -78,6 +78,8 @@ class Finder:
         """
         if not len(users):
             return []
+        if len(users) == 1:  # exact sums of one user read no more than estimates do
+            return [self._find_one(users, wanted[0])]
         terms = self._scorer.terms(users)
         estimates = self._estimate(terms)
         self._leave_out(estimates, users, wanted)
@@ -88,13 +90,19 @@ class Finder:
         ]
         return in_order(rows, self._exact(users, terms, rows), wanted)
 
+    def _find_one(self, user: UserBatch, wanted: Wanted) -> Found:
+        scores = self._scorer.score(user)
+        self._leave_out(scores, user, [wanted])
+        rows = top_k(scores[0], wanted.k)
+        return Found(rows, scores[0, rows])
+
     def _estimate(self, terms: Terms) -> Floats:
         """float32[num_users, n]: the scores, but for rounding."""
         scorer, bundle = self._scorer, self._scorer.bundle
         n = scorer.num_items
         estimates = np.empty((len(terms), n), np.float32)
         nets, texts = terms.net.T.copy(), terms.text.T.copy() if terms.told.any() else None
-        step = max(n, 1) if len(terms) == 1 else max(_BLOCK // len(terms), 1)
+        step = max(_BLOCK // len(terms), 1)
         for start in range(0, n, step):
             block = slice(start, start + step)
             part = bundle.w[block] @ nets

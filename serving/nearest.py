@@ -2,10 +2,11 @@
 
 All of a score but the item edges is about a product of two vectors: what a user brings (u, the
 mean text, how categories are lifted, profile, 1) and what an item has (w, its text, how it answers
-to those lifts and profiles, its popularity). One further dimension makes all item vectors equally
-long, so that the highest product is the shortest distance (Bachrach and others, Speeding up the
-Xbox recommender system, 2014), and an inverted file (Jegou and others, Product quantization for
-nearest neighbor search, 2011; faiss) is asked for those nearest. The most popular items and those
+to those lifts and profiles, its popularity). The item vectors lie in cells around centres, as in an
+inverted file (Jegou and others, Product quantization for nearest neighbor search, 2011; faiss), and
+a user looks into the cells that can hold the highest products: a product in a cell is at most that
+with its centre plus the user's length times the cell's radius, which one further dimension makes a
+product too: of the length and the radius, and nothing for an item. The most popular items and those
 that an edge of a given item leads to are added. All candidates get their exact scores, and only
 items that a filter lets through are candidates: no answer is wrong about either, but one that is
 no candidate is missed.
@@ -32,6 +33,7 @@ from firstedge.serving.topk import top_k
 
 try:
     import faiss as _faiss
+    from faiss.contrib.ivf_tools import add_preassigned
 except ImportError:
     raise MissingDependency("faiss-cpu", "approximate retrieval", "ann") from None
 
@@ -43,8 +45,10 @@ Floats = npt.NDArray[np.float32]
 _log = logging.getLogger(__name__)
 
 _RANK = 32  # of the category and of the profile lifts, whose matrices are close to that rank
+_ROUNDS = 10  # of learning them
 _LEARN_FROM = 40  # items a cell that the cells are learned from
 _ASKED = 64  # made-up users that the number of probes is chosen by
+_STRAY = 0.7  # of the radius by which the best product of a cell surpasses that with its centre
 _GIVEN = 5  # events of each, at most
 _INTERESTED, _LEAST_WEIGHT = 0.2, 0.1  # share of events on categories; of an event
 
@@ -81,9 +85,7 @@ class Nearest:
         self._categories = _axes(bundle.category_lifts.matrix(), options.seed)
         profiles, self._profiled = _factors(bundle.profile_lifts.matrix(), options.seed)
         self._profiles = np.float32(bundle.coefficients.profile) * profiles
-        vectors = self._item_vectors()
-        self._num_cells = max(1, round(4 * len(vectors) ** 0.5))
-        self._index = self._build(vectors)
+        self._index = self._build(self._item_vectors())
         self._always = self._always_of(scorer)
         self.probes = self._choose_probes()
 
@@ -147,8 +149,7 @@ class Nearest:
 
     def _near(self, query: Floats, one: Wanted, probes: int) -> Ints:
         """Rows of the items nearest to a query, of those that may be answered."""
-        wanted = self._most(one)
-        parameters = faiss.SearchParametersIVF(nprobe=probes)
+        wanted, selector = self._most(one), None
         if one.mask is not None:
             allowed = int(np.count_nonzero(one.mask))
             if allowed <= wanted:
@@ -156,7 +157,8 @@ class Nearest:
             # The fewer may be answered, the further away are as many of them.
             probes = min(self._num_cells, round(probes * len(one.mask) / allowed))
             bits = np.packbits(one.mask[: self._index.ntotal], bitorder="little")
-            parameters = faiss.SearchParametersIVF(nprobe=probes, sel=faiss.IDSelectorBitmap(bits))
+            selector = faiss.IDSelectorBitmap(bits)
+        parameters = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
         _, rows = self._index.search(query, wanted, params=parameters)
         return np.asarray(rows[0][rows[0] >= 0], np.int64)
 
@@ -168,16 +170,14 @@ class Nearest:
         return in_order(rows, scores, wanted)
 
     def _item_vectors(self) -> Floats:
-        """float32[n, e]: all equally long."""
+        """float32[n, e], whose products with queries are about the scores."""
         scorer, bundle = self._scorer, self._scorer.bundle
         places = self._categories[scorer.category_of]
-        parts = np.column_stack((bundle.w, bundle.text, places, self._profiled, scorer.static))
-        squares = np.square(parts, dtype=np.float64).sum(axis=1)
-        rest = np.sqrt(np.maximum(squares.max(initial=0) - squares, 0))
-        return np.column_stack((parts, rest)).astype(np.float32)
+        parts = (bundle.w, bundle.text, places, self._profiled, scorer.static)
+        return np.column_stack(parts).astype(np.float32)
 
     def _queries(self, terms: Terms, users: UserBatch) -> Floats:
-        """float32[num_users, e], whose products with item vectors are about the scores."""
+        """float32[num_users, e + 1], as of `_item_vectors`, and their lengths."""
         num_users = len(terms)
         lifted = np.zeros((num_users, self._categories.shape[1]), np.float32)
         if terms.lifts is not None:
@@ -186,17 +186,30 @@ class Nearest:
         of = np.repeat(np.arange(num_users), users.profile_counts)
         np.add.at(profile, of, self._profiles[users.profile_rows])
         text = terms.text * terms.told[:, None]
-        rest = np.tile(np.array([1, 0], np.float32), (num_users, 1))
-        return np.column_stack((terms.net, text, lifted, profile, rest)).astype(np.float32)
+        ones = np.ones(num_users, np.float32)
+        queries = np.column_stack((terms.net, text, lifted, profile, ones))
+        lengths = np.linalg.norm(queries, axis=1)
+        return np.column_stack((queries, lengths)).astype(np.float32)
 
     def _build(self, vectors: Floats) -> Any:
-        """An inverted file of the vectors."""
-        cells = faiss.IndexFlatL2(vectors.shape[1])
-        index = faiss.IndexIVFFlat(cells, vectors.shape[1], self._num_cells, faiss.METRIC_L2)
-        index.cp.seed, index.cp.max_points_per_centroid = self._options.seed, _LEARN_FROM
-        index.cp.min_points_per_centroid = 1
-        index.train(vectors)
-        index.add(vectors)
+        """An inverted file of the vectors, in cells by distance, asked by how far they reach."""
+        self._num_cells = max(1, round(4 * len(vectors) ** 0.5))
+        cells = faiss.Kmeans(
+            vectors.shape[1],
+            self._num_cells,
+            niter=_ROUNDS,
+            seed=self._options.seed,
+            min_points_per_centroid=1,
+            max_points_per_centroid=_LEARN_FROM,
+        )
+        cells.train(vectors)
+        squares, nearest = cells.index.search(vectors, 1)
+        radii = np.zeros(self._num_cells, np.float32)
+        np.maximum.at(radii, nearest[:, 0], np.sqrt(np.maximum(squares[:, 0], 0)))
+        reach = faiss.IndexFlatIP(vectors.shape[1] + 1)
+        reach.add(np.column_stack((cells.centroids, _STRAY * radii)).astype(np.float32))
+        index = faiss.IndexIVFFlat(reach, reach.d, self._num_cells, faiss.METRIC_INNER_PRODUCT)
+        add_preassigned(index, np.pad(vectors, ((0, 0), (0, 1))), nearest[:, 0])
         return index
 
     def _choose_probes(self) -> int:
@@ -213,7 +226,7 @@ class Nearest:
             if recall >= self._options.recall:
                 _log.info("%d of %d cells: recall %.3f", probes, self._num_cells, recall)
                 break
-            probes += 1 + probes // 2
+            probes += 1 + probes // 4
         return min(probes, self._num_cells)
 
     def _made_up(self) -> UserBatch:

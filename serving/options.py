@@ -47,7 +47,7 @@ class ServiceOptions:
     insecure: bool = False
     port: int = 50051
     threads: int = 1
-    patience: float = 0.05
+    patience: float = 0.1
     watch_seconds: float = 2.0
     drain_seconds: float = 30.0
     limits: Limits = field(default_factory=Limits)
