@@ -5,7 +5,10 @@
 Every stage is a command of firstedge in a process of its own, whose peak of resident memory the
 system tells: the import of files into an embedded store, the Snapshot alone, training (which reads
 it again) and a first answer, the program's start included. Growth is the exponent p of
-time ~ events^p between two sizes: 1 is linear. The shop is that of scale_shop.py.
+CPU time ~ events^p between two sizes: 1 is linear. The shop is that of scale_shop.py.
+
+With --keep, files, stores, bundles and figures stay in a folder, and what is done there is not
+done again: delete its line in figures.json to repeat a stage.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +44,23 @@ class Stage:
 
     Attributes:
         seconds: From start to end of its process.
+        cpu: Seconds of processors, which other work on the machine does not add to.
         gib: Peak of its resident memory, in GiB.
         parts: Seconds of its parts, where it tells them.
     """
 
     seconds: float
+    cpu: float
     gib: float
     parts: dict[str, float] = field(default_factory=dict)
 
 
 def run(command: list[str]) -> tuple[Stage, str]:
-    """Run a command, and give what it took and what it printed."""
+    """Run a command, and give what it took and what it printed.
+
+    Raises:
+        SystemExit: If it fails.
+    """
     began = time.perf_counter()
     with tempfile.TemporaryFile() as out:
         child = subprocess.Popen(command, stdout=out)
@@ -63,34 +72,58 @@ def run(command: list[str]) -> tuple[Stage, str]:
         out.seek(0)
         printed = out.read().decode()
     to_gib = 1 << 30 if sys.platform == "darwin" else 1 << 20  # bytes there, KiB elsewhere
-    return Stage(round(seconds, 1), round(usage.ru_maxrss / to_gib, 2)), printed
+    cpu, gib = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / to_gib
+    return Stage(round(seconds, 1), round(cpu, 1), round(gib, 2)), printed
 
 
 def measure(events: int, folder: Path) -> dict[str, Stage]:
-    """All stages at one size."""
-    generator = [sys.executable, str(HERE / "scale_shop.py"), str(folder)]
-    run([*generator, "--events", str(events)])
-    schema, store = str(folder / "shop.toml"), str(folder / "shop.lbug")
-    bundle, rejects = str(folder / "bundle"), str(folder / "rejects")
-    firstedge = [str(Path(sys.executable).parent / "firstedge")]
-    shop = ["--schema", schema, "--store", store]
+    """All stages at one size, but for those whose figures lie in the folder."""
+    record = folder / "figures.json"
     found = {}
-    found["import"], _ = run([*firstedge, "import", *shop, "--rejects", rejects, "--json"])
-    found["snapshot"], _ = run([sys.executable, "-c", SNAPSHOT, store, schema])
-    trained = [*shop, "--bundle", bundle, "--encoder", "none"]
-    stage, printed = run([*firstedge, "train", *trained, "--json"])
-    about = json.loads(printed)["about"]
-    found["train"] = Stage(stage.seconds, stage.gib, about["stages"])
-    asked = ["--encoder", "none", "--bundle", bundle, "--item", "i0", "--item", "i7", "--json"]
-    found["answer"], printed = run([*firstedge, "recommend", *asked])
-    if len(json.loads(printed)["items"]) != 20:
-        raise SystemExit(f"the first answer has not 20 items: {printed[:300]}")
+    if record.exists():
+        told = json.loads(record.read_text("utf-8"))
+        found = {name: Stage(**stage) for name, stage in told.items()}
+    for name, command in commands(events, folder).items():
+        if name in found:
+            continue
+        print(f"{events:,} events: {name}", file=sys.stderr, flush=True)
+        stage, printed = run(command)
+        found[name] = replace(stage, parts=_judge(name, printed))
+        told = {done: asdict(stage) for done, stage in found.items()}
+        record.write_text(json.dumps(told, indent=1), "utf-8")
+        print(f"  {_told(stage)}", file=sys.stderr, flush=True)
     return found
 
 
-def growth(smaller: Stage, larger: Stage, ratio: float) -> float:
-    """The p of time ~ events^p."""
-    return math.log(max(larger.seconds, 0.1) / max(smaller.seconds, 0.1)) / math.log(ratio)
+def commands(events: int, folder: Path) -> dict[str, list[str]]:
+    """By stage, what is run."""
+    schema, store = str(folder / "shop.toml"), str(folder / "shop.lbug")
+    firstedge = [str(Path(sys.executable).parent / "firstedge")]
+    shop = ["--schema", schema, "--store", store]
+    rejects, cache = ["--rejects", str(folder / "rejects")], ["--cache", str(folder / "cache")]
+    model = ["--encoder", "none", "--bundle", str(folder / "bundle"), "--json"]
+    asked = ["--item", "i0", "--item", "i7"]
+    generator = [sys.executable, str(HERE / "scale_shop.py"), str(folder)]
+    return {
+        "files": [*generator, "--events", str(events)],
+        "import": [*firstedge, "import", *shop, *rejects, "--json"],
+        "snapshot": [sys.executable, "-c", SNAPSHOT, store, schema],
+        "train": [*firstedge, "train", *shop, *cache, *model],
+        "answer": [*firstedge, "recommend", *asked, *model],
+    }
+
+
+def _judge(name: str, printed: str) -> dict[str, float]:
+    """The parts that a stage tells of; an answer that is none ends the measurement."""
+    if name == "answer" and len(json.loads(printed)["items"]) != 20:
+        raise SystemExit(f"the first answer has not 20 items: {printed[:300]}")
+    parts: dict[str, float] = json.loads(printed)["about"]["stages"] if name == "train" else {}
+    return parts
+
+
+def growth(smaller: float, larger: float, ratio: float) -> float:
+    """The p of seconds ~ events^p."""
+    return math.log(max(larger, 0.1) / max(smaller, 0.1)) / math.log(ratio)
 
 
 def render(sizes: list[int], found: list[dict[str, Stage]]) -> Table:
@@ -98,34 +131,37 @@ def render(sizes: list[int], found: list[dict[str, Stage]]) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for name in STAGES:
-        cells = [f"{one[name].seconds:,.0f} s  {one[name].gib:.1f} GiB" for one in found]
-        table.add_row(name, *cells, _growths(sizes, [one[name] for one in found]))
-        for part in found[-1][name].parts:
-            seconds = [one[name].parts.get(part, 0.0) for one in found]
-            stages = [Stage(value, 0.0) for value in seconds]
+        stages = [one[name] for one in found]
+        cpu = _growths(sizes, [stage.cpu for stage in stages])
+        table.add_row(name, *(_told(stage) for stage in stages), cpu)
+        for part in stages[-1].parts:
+            seconds = [stage.parts.get(part, 0.0) for stage in stages]
             told = [f"{value:,.1f} s" for value in seconds]
-            table.add_row(f"  {part}", *told, _growths(sizes, stages), style="dim")
+            table.add_row(f"  {part}", *told, _growths(sizes, seconds), style="dim")
     return table
 
 
-def _growths(sizes: list[int], stages: list[Stage]) -> str:
-    pairs = zip(stages, stages[1:], sizes, sizes[1:], strict=False)
+def _told(stage: Stage) -> str:
+    return f"{stage.seconds:,.0f} s  ({stage.cpu:,.0f} s CPU)  {stage.gib:.1f} GiB"
+
+
+def _growths(sizes: list[int], seconds: list[float]) -> str:
+    pairs = zip(seconds, seconds[1:], sizes, sizes[1:], strict=False)
     return ", ".join(f"{growth(a, b, big / small):.2f}" for a, b, small, big in pairs)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--events", type=int, nargs="+", default=[100_000, 1_000_000])
-    parser.add_argument("--keep", type=Path, help="leave files, stores and bundles here")
+    parser.add_argument("--keep", type=Path, help="leave everything here, and go on from it")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     sizes, found = sorted(args.events), list[dict[str, Stage]]()
     for events in sizes:
         with tempfile.TemporaryDirectory() as scratch:
             folder = (args.keep or Path(scratch)) / str(events)
+            folder.mkdir(parents=True, exist_ok=True)
             found.append(measure(events, folder))
-        total = sum(stage.seconds for stage in found[-1].values())
-        print(f"{events:,} events: {total:.0f} s", file=sys.stderr)
     if args.json:
         print(json.dumps(as_json(sizes, found)))
     else:
@@ -141,9 +177,10 @@ def as_json(sizes: list[int], found: list[dict[str, Stage]]) -> dict[str, Any]:
     steps = {}
     if len(sizes) > 1:
         ratio = sizes[-1] / sizes[-2]
-        steps = {name: round(growth(found[-2][name], found[-1][name], ratio), 2) for name in STAGES}
+        before, last = found[-2:]
+        steps = {n: round(growth(before[n].cpu, last[n].cpu, ratio), 2) for n in STAGES}
     peak = max(stage.gib for stage in found[-1].values())
-    seconds = sum(stage.seconds for stage in found[-1].values())
+    seconds = sum(found[-1][name].seconds for name in STAGES)
     return {"sizes": by_size, "growth": steps, "peak_gib": peak, "seconds": round(seconds, 1)}
 
 

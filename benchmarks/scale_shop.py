@@ -52,8 +52,10 @@ MOST_EVENTS = 1_000  # of one user
 HOMES = 3  # categories that a user is at home in, at most
 COUNTRIES = 20
 SHIFT, SLOPE = 30.0, 1.0  # of Zipf and Mandelbrot: weight = (rank + shift)^-slope
-START = 1_700_000_000_000  # ms
-MONTH = 30 * 86_400_000
+START = 1_600_000_000_000  # ms; everything is over four years later
+DAY = 86_400_000
+MONTH = 30 * DAY
+STAY = 24 * MONTH  # from a user's first event to the last, at most
 SLICE = 1_000_000  # events drawn at a time
 
 
@@ -143,16 +145,19 @@ def _events(
     follows = (users[1:] == users[:-1]) & (rng.random(n - 1) < 0.4)
     items[1:] = np.where(follows, near, items[1:])
     # Gaps of days, with several events on most of them.
-    gaps = (rng.exponential(3.0, n) ** 2).astype(np.int64) * 86_400_000
+    gaps = (rng.exponential(3.0, n) ** 2).astype(np.int64)
+    starts = np.flatnonzero(np.concatenate(([True], users[1:] != users[:-1])))
+    counts = np.diff(np.concatenate((starts, [n])))
     passed = np.cumsum(gaps)
-    is_first = np.concatenate(([True], users[1:] != users[:-1]))
-    began = np.maximum.accumulate(np.where(is_first, passed, 0))
+    passed = (passed - np.repeat(passed[starts], counts)) * DAY
+    stays = np.repeat(passed[np.append(starts[1:], n) - 1], counts)
+    passed = (passed * np.minimum(1.0, STAY / np.maximum(stays, 1))).astype(np.int64)
     kind = np.array(["view", "cart", "purchase"])[np.searchsorted([0.7, 0.85], rng.random(n))]
     return pa.table(
         {
             "user": ids("u", users),
             "item": ids("i", items),
-            "time": pa.array(first + passed - began).cast(pa.timestamp("ms")),
+            "time": pa.array(first + passed // DAY * DAY).cast(pa.timestamp("ms")),
             "kind": pa.array(kind).dictionary_encode().dictionary_decode(),
         },
         _events_schema(),

@@ -200,20 +200,22 @@ def train(
         first = Workers.now().rank == 0
         by = f"{__version__} {train_options(seed, device, given)!r}"
         key = key_of({"of": snapshot.fingerprint, "by": by})
-        watch = _watch(cache / "training" / f"{key}.safetensors", key, log if first else None)
+        watch = _watch(cache / "training" / f"{key}.safetensors", key, log, first)
         trained = learn(snapshot, train_options(seed, mine or "auto", given), watch=watch)
         if first:
             _save(replace(trained, about={**trained.about, "given": given}), bundle, as_json)
 
 
-def _watch(path: Path, key: str, log: Path | None) -> Watch:
-    """A checkpoint every minute and, where a folder is named, a log for TensorBoard."""
+def _watch(path: Path, key: str, log: Path | None, first: bool) -> Watch:
+    """A checkpoint every minute; of the first process, progress and a log for TensorBoard too."""
     from firstedge.models.board import board
     from firstedge.models.checkpoint import Checkpoint
     from firstedge.models.fit import Watch
 
-    held = Checkpoint(path, key)
-    return Watch(held, board(log)) if log else Watch(held)
+    watch = Watch(Checkpoint(path, key))
+    if first:
+        watch = replace(watch, say=say)
+    return replace(watch, report=board(log)) if first and log else watch
 
 
 def update(

@@ -23,6 +23,8 @@ Doubles = npt.NDArray[np.float64]
 MOST_PAIRS = 1 << 27
 # Those that are looked at at a time.
 _BLOCK_PAIRS = 1 << 24
+# Rows that are mirrored at a time.
+_MIRRORED = 1 << 10
 # The back-off of category lifts where the edges have none.
 LIFT_BACK_OFF = 0.6
 
@@ -231,17 +233,28 @@ def ease(x: sparse.csr_array, ridge: float) -> Floats:
     Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019. Dense: for catalogues of
     up to some 20,000 items.
     """
-    gram = np.asfortranarray((x.T @ x).toarray(), np.float32)
+    gram = (x.T @ x).astype(np.float32).toarray(order="F")
     gram[np.diag_indices_from(gram)] += ridge
+    # One table from here on: every step is done in place.
     factor, _ = linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
     inverse, info = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)  # type: ignore[attr-defined]
     if info:
         raise ArithmeticError(f"the Gram matrix is singular at ridge {ridge}: take a larger one")
-    inverse = np.tril(inverse)
-    inverse += np.tril(inverse, -1).T
-    b: Floats = -inverse / np.diag(inverse)
+    _mirror(inverse)
+    b: Floats = inverse.T  # the same, as it is symmetric, with rows that lie together
+    b /= -np.diag(b)
     np.fill_diagonal(b, 0)
     return b
+
+
+def _mirror(table: Floats) -> None:
+    """Write what is below the diagonal above it."""
+    n = len(table)
+    for start in range(0, n, _MIRRORED):
+        stop = min(start + _MIRRORED, n)
+        table[start:stop, stop:] = table[stop:, start:stop].T
+        corner = np.tril(table[start:stop, start:stop])
+        table[start:stop, start:stop] = corner + np.tril(corner, -1).T
 
 
 def rp3(c: sparse.csr_array, counts: Floats, alpha: float, beta: float) -> sparse.csr_array:

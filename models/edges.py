@@ -108,6 +108,19 @@ def prune(matrix: sparse.csr_array, most: int, by_size: bool = False) -> sparse.
     return strongest(matrix, np.abs(matrix.data) if by_size else matrix.data, most)
 
 
+def prune_table(table: Floats, most: int) -> sparse.csr_array:
+    """Keep the ``most`` entries of each row of a dense matrix that are strongest by size.
+
+    Its sparse form, several times as large, is only ever there for some rows.
+    """
+    step = max(1, _BLOCK_CELLS // max(table.shape[1], 1))
+    blocks = [
+        prune(sparse.csr_array(table[start : start + step]), most, by_size=True)
+        for start in range(0, len(table), step)
+    ]
+    return sparse.csr_array(sparse.vstack(blocks, format="csr"))
+
+
 def strongest(matrix: sparse.csr_array, strength: Floats, most: int) -> sparse.csr_array:
     """Keep of each row the ``most`` entries of the greatest positive strength.
 

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from firstedge.models.baselines import EASE_MOST_ITEMS, TrainingData, given_items
 from firstedge.models.closed_forms import NaiveBayes, ease, naive_bayes, rp3
-from firstedge.models.edges import prune
+from firstedge.models.edges import prune, prune_table
 from firstedge.models.fusion import Arena, Block
 
 Floats = npt.NDArray[np.float32]
@@ -88,8 +88,7 @@ def build_evidence(data: TrainingData, choice: EvidenceChoice) -> Evidence:
     del r  # one sort of edges at a time
     kept["walks"] = prune(_walks(data, choice.walks), choice.most_edges, by_size=True)
     if choice.ridge is not None:
-        edges = sparse.csr_array(_ridge(data, choice.ridge))
-        kept["ridge"] = prune(edges, choice.most_edges, by_size=True)
+        kept["ridge"] = _kept_ridge(data, choice.ridge, choice.most_edges)
     return Evidence(lifts, kept)
 
 
@@ -113,7 +112,7 @@ def choose_evidence(
     ridge = None
     if data.num_items <= EASE_MOST_ITEMS:
         step = 2 if data.num_items > _MANY_ITEMS else 1
-        ridge = max(options.ridges[::step], key=judge.ridge)
+        ridge = judge.best_ridge(options.ridges[::step], options.most_edges)
     return EvidenceChoice(bayes, walks, ridge, options.most_edges), judge.figures
 
 
@@ -130,7 +129,13 @@ def _walks(data: TrainingData, walks: tuple[float, float]) -> sparse.csr_array:
 
 def _ridge(data: TrainingData, ridge: float) -> Floats:
     edges = ease(data.x, ridge)
-    return edges / _scale(edges.max(axis=1))
+    edges /= _scale(edges.max(axis=1))
+    return edges
+
+
+def _kept_ridge(data: TrainingData, ridge: float, most: int) -> sparse.csr_array:
+    """Its strongest edges, held by the data: a large one takes minutes."""
+    return data.once(("ridge", ridge, most), lambda: prune_table(_ridge(data, ridge), most))
 
 
 def _scale(strongest: Floats) -> np.float32:
@@ -157,8 +162,17 @@ class _Judge:
             )
         return self.figures[name]
 
-    def ridge(self, ridge: float) -> float:
-        return self._scaled(_ridge(self.data, ridge), f"ease {ridge:g}")
+    def best_ridge(self, ridges: Sequence[float], most: int) -> float:
+        """The best, of equals the first; its strongest edges stay with the data."""
+        best, chosen, kept = -1.0, ridges[0], None
+        for ridge in ridges:
+            edges = _ridge(self.data, ridge)
+            figure = self._scaled(edges, f"ease {ridge:g}")
+            if figure > best:
+                best, chosen, kept = figure, ridge, prune_table(edges, most)
+            del edges  # before the next takes as much
+        self.data.once(("ridge", chosen, most), lambda: kept)
+        return chosen
 
     def walks(self, walks: tuple[float, float]) -> float:
         return self._scaled(_walks(self.data, walks), f"rp3beta {walks[0]:g} {walks[1]:g}")

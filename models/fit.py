@@ -151,10 +151,12 @@ class Watch:
         checkpoint: Where it is held, so that it can go on after its process was killed.
         report: Takes the step, the mean loss of the epoch so far, and after an epoch its
             validation figure (else None).
+        say: Takes a line on each stage of the training that is over.
     """
 
     checkpoint: Checkpoint | None = None
     report: Callable[[int, float, float | None], None] = field(default=lambda *_: None)
+    say: Callable[[str], None] = field(default=lambda _: None)
 
 
 def fit(net: Net, lesson: Lesson, options: FitOptions, watch: Watch | None = None) -> Fitted:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,8 +114,8 @@ def train(
         DataError: If there is too little to learn from.
         LeakageError: If training and validation users overlap.
     """
-    clock = _Clock()
-    options = options or TrainOptions()
+    options, watch = options or TrainOptions(), watch or Watch()
+    clock = _Clock(watch.say)
     split = split or split_users(snapshot, seed=options.fit.seed)
     learner = Learner(snapshot, split, options)
     clock.lap("split")
@@ -127,19 +128,13 @@ def train(
     draft = learner.draft(Learned.of_net(fitted.net, graph), build_evidence(learner.data, choice))
     fusion = learner.fuse(draft)
     clock.lap("fusion")
-    bundle = finish(draft, fusion)
-    repeat = choose_repeat(Scorer(bundle), learner.validation, learner.cases, learner.ks)
+    bundle = learner.finish(draft, fusion)
     kshot = learner.kshot(bundle)
     clock.lap("finish")
     about = {
-        "firstedge": __version__,
-        "fingerprint": snapshot.fingerprint,
-        "users": len(split.train),
-        "validation_users": len(learner.cases.rows),
-        "events": len(learner.data.histories.targets),
+        **learner.about(),
         "seconds": round(sum(clock.stages.values()), 1),
         "stages": clock.stages,
-        "options": asdict(options),
         "evidence": asdict(choice),
         "evidence_ndcg": tried,
         "net_ndcg": list(fitted.validation),
@@ -147,21 +142,21 @@ def train(
         "trials": len(tried) + fusion.trials,
         "kshot": kshot,
     }
-    coefficients = replace(bundle.coefficients, repeat=repeat)
-    return replace(bundle, coefficients=coefficients, about=about)
+    return replace(bundle, about=about)
 
 
 class _Clock:
-    """Seconds that each stage took, by name."""
+    """Seconds that each stage took, by name, said as they end."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
         self.stages: dict[str, float] = {}
-        self._began = time.perf_counter()
+        self._say, self._began = say, time.perf_counter()
 
     def lap(self, stage: str) -> None:
         """A stage is over, and the next begins."""
         now = time.perf_counter()
         self.stages[stage] = round(now - self._began, 2)
+        self._say(f"{stage}: {self.stages[stage]:,.1f} s")
         self._began = now
 
 
@@ -250,6 +245,23 @@ class Learner:
         """Choose the coefficients, those of the channels ``without`` zero."""
         options = FuseOptions(self.options.edges_per_item, self.half_life, frozenset(without))
         return fuse(draft, self.wide, options)
+
+    def finish(self, draft: Draft, fusion: Fusion) -> Bundle:
+        """The bundle as it was fused, its weight of repeats chosen too."""
+        bundle = finish(draft, fusion)
+        repeat = choose_repeat(Scorer(bundle), self.validation, self.cases, self.ks)
+        return replace(bundle, coefficients=replace(bundle.coefficients, repeat=repeat))
+
+    def about(self) -> dict[str, Any]:
+        """What is known of a training before it begins."""
+        return {
+            "firstedge": __version__,
+            "fingerprint": self.snapshot.fingerprint,
+            "users": len(self.split.train),
+            "validation_users": len(self.cases.rows),
+            "events": len(self.data.histories.targets),
+            "options": asdict(self.options),
+        }
 
     @cached_property
     def half_life(self) -> float:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from firstedge.models.edges import Edges, lookup, prune
+from firstedge.models import edges as edges_module
+from firstedge.models.edges import Edges, lookup, prune, prune_table
 
 MATRIX = sparse.csr_array(
     np.array([[1, 2, 2, 2], [0, -5, 3, 0], [0, 0, 0, 0], [-1, -4, -2, 0]], np.float32)
@@ -52,3 +53,12 @@ def test_prune_is_what_a_dense_selection_is(by_size: bool) -> None:
     found = prune(sparse.csr_array(dense.astype(np.float32)), 5, by_size)
     np.testing.assert_array_equal(found.toarray(), expected)
     assert found.has_sorted_indices
+
+
+def test_a_dense_matrix_is_pruned_as_its_sparse_form_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edges_module, "_BLOCK_CELLS", 200)  # five rows at a time
+    table = np.random.default_rng(0).integers(-3, 4, (63, 40)).astype(np.float32)
+    expected = prune(sparse.csr_array(table), 5, by_size=True)
+    found = prune_table(table, 5)
+    np.testing.assert_array_equal(found.toarray(), expected.toarray())
+    assert found.nnz == 63 * 5

@@ -18,7 +18,7 @@ from firstedge.models.card import model_card
 from firstedge.models.closed_forms import CategoryTree, NaiveBayes
 from firstedge.models.edges import Edges
 from firstedge.models.evidence import EvidenceChoice, build_evidence
-from firstedge.models.fit import FitOptions
+from firstedge.models.fit import FitOptions, Watch
 from firstedge.models.fuse import TERMS, Terms, late_popularity, prune_around_mean
 from firstedge.models.net import NetOptions
 from firstedge.models.protocol import build_cases, evaluate
@@ -223,3 +223,13 @@ def test_the_channels_of_the_fusion_add_up_to_the_score(
     for block in learner.wide.blocks:
         total = sum(np.float32(weights[name]) * c(block.users) for name, c in channels.items())
         np.testing.assert_allclose(Scorer(bundle).score(block.users), total, rtol=1e-4, atol=1e-4)
+
+
+def test_training_says_which_stages_are_over(shop: Snapshot, split: Split) -> None:
+    said: list[str] = []
+    options = replace(OPTIONS, fit=replace(OPTIONS.fit, epochs=1))
+    bundle = train(shop, options, split, Watch(say=said.append))
+    stages = ["split", "evidence", "graph", "net", "fusion", "finish"]
+    assert [line.split(":")[0] for line in said] == stages
+    assert list(bundle.about["stages"]) == stages
+    assert bundle.about["seconds"] == pytest.approx(sum(bundle.about["stages"].values()), abs=0.06)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from firstedge.loaders.split import split_users
+from firstedge.models import closed_forms, evidence
+from firstedge.models.baselines import TrainingData
+from firstedge.models.evidence import EvidenceOptions, build_evidence, choose_evidence
+from firstedge.models.train import Learner, TrainOptions
+from tests.models.tastes import taste_shop
+
+Floats = np.ndarray
+
+
+@pytest.fixture(scope="module")
+def learner() -> Learner:
+    shop = taste_shop()
+    return Learner(shop, split_users(shop), TrainOptions(ks=(0, 1, 2, 3), least_users=10))
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The ridges of the regressions that were fitted."""
+    asked: list[float] = []
+    fit: Callable[[sparse.csr_array, float], Floats] = closed_forms.ease
+
+    def counted(x: sparse.csr_array, ridge: float) -> Floats:
+        asked.append(ridge)
+        return fit(x, ridge)
+
+    monkeypatch.setattr(evidence, "ease", counted)
+    return asked
+
+
+def test_the_ridge_that_was_chosen_is_not_fitted_again(learner: Learner, fits: list[float]) -> None:
+    options = EvidenceOptions(ridges=(2500, 3, 50), most_edges=7)
+    choice, figures = choose_evidence(learner.data, learner.arena, options)
+    assert fits == [2500, 3, 50]
+    tried = {ridge: figures[f"ease {ridge:g}"] for ridge in options.ridges}
+    assert len(set(tried.values())) == 3  # so that the choice is one
+    assert choice.ridge == max(tried, key=lambda ridge: tried[ridge])
+
+    held = build_evidence(learner.data, choice).edges["ridge"]
+    assert fits == [2500, 3, 50]
+    fresh = TrainingData(learner.data.histories, learner.data.tree, learner.data.text)
+    again = build_evidence(fresh, choice).edges["ridge"]
+    assert fits == [2500, 3, 50, choice.ridge]
+    np.testing.assert_array_equal(held.toarray(), again.toarray())
+    assert np.diff(held.indptr).max() == 7
+
+
+def test_ease_over_several_blocks_is_its_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closed_forms, "_MIRRORED", 4)
+    rng = np.random.default_rng(0)
+    x = sparse.csr_array((rng.random((50, 11)) < 0.3).astype(np.float32))
+    inverse = np.linalg.inv((x.T @ x).toarray().astype(np.float64) + 5 * np.eye(11))
+    expected = -inverse / np.diag(inverse)
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(closed_forms.ease(x, 5.0), expected, rtol=1e-4, atol=1e-6)
