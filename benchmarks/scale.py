@@ -135,9 +135,8 @@ def render(sizes: list[int], found: list[dict[str, Stage]]) -> Table:
         cpu = _growths(sizes, [stage.cpu for stage in stages])
         table.add_row(name, *(_told(stage) for stage in stages), cpu)
         for part in stages[-1].parts:
-            seconds = [stage.parts.get(part, 0.0) for stage in stages]
-            told = [f"{value:,.1f} s" for value in seconds]
-            table.add_row(f"  {part}", *told, _growths(sizes, seconds), style="dim")
+            told = [f"{stage.parts.get(part, 0.0):,.1f} s" for stage in stages]
+            table.add_row(f"  {part}", *told, "", style="dim")
     return table
 
 

@@ -53,3 +53,4 @@ def test_a_race_tells_time_and_quality_of_both() -> None:
         found["ndcg"]["ours"] / found["ndcg"]["lightgcn"], abs=1e-3
     )
     assert found["ndcg"]["ours"] > found["ndcg"]["lightgcn"] > 0
+    assert 0 < found["passed"] < found["seconds"]["ours"]
