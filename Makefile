@@ -49,7 +49,7 @@ soak: $(STAMP)
 	$(BIN)/python -m pytest -q -m soak
 
 faults: $(STAMP)
-	$(BIN)/python -m tests.faults --number $(or $(N),60)
+	$(BIN)/python -m tests.faults --number $(or $(N),60) $(ARGS)
 
 proto: $(STAMP)
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. \

@@ -96,7 +96,12 @@ class Publication:
         return next((model for model in self.models() if model.current), None)
 
     def prepare(self) -> None:
-        """Make keys unique or quick to find, and wait for that."""
+        """Make keys unique or quick to find, and wait for that.
+
+        The edges of both slots get their names, so that no query warns of the one that is empty.
+        """
+        for letter in SLOTS:
+            self._link.constrain(_query("name_type", {}), {"name": Slot(letter).similar})
         for name, (label, key) in CONSTRAINTS.items():
             self._alone("constrain", {"name": name, "label": label, "key": key})
         for name, (label, key) in key_indexes(self._schema).items():

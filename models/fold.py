@@ -151,7 +151,11 @@ class Space:
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def constants(self, bundle: Bundle) -> dict[str, Any]:
-        """The numbers that a query needs besides the vectors, as plain lists."""
+        """The numbers that a query needs besides the vectors, as plain lists.
+
+        c and s are one list for each number of edges: once Neo4j has read a long list, it takes
+        three times as long for every vector that it reads in the same query.
+        """
         net, _, profile, static, text = self.scales
         theta = float(bundle.coefficients.text)
         text_centre = self.centre[sum(self.widths[:4]) :]
@@ -161,8 +165,11 @@ class Space:
             "categories": self.widths[1],
             "profiles": self.widths[2],
             "texts": self.widths[4],
-            "before": (bundle.c.astype(np.float64) / net).ravel().tolist(),
-            "scale": bundle.s.astype(np.float64).ravel().tolist(),
+            **{
+                f"before_{k}": row.tolist()
+                for k, row in enumerate(bundle.c.astype(np.float64) / net)
+            },
+            **{f"scale_{k}": row.tolist() for k, row in enumerate(bundle.s.astype(np.float64))},
             "steps": len(bundle.c),
             "profile_share": float(bundle.coefficients.profile) / profile,
             "static_share": 1 / static,
@@ -202,6 +209,10 @@ class Space:
     def profile_vectors(self, bundle: Bundle) -> Floats:
         """float32[f, d]: what a profile value adds to the net's part of q'."""
         return (bundle.profile.astype(np.float64) / self.scales[0]).astype(np.float32)
+
+
+def _by_step(name: str, rows: Doubles) -> dict[str, list[float]]:
+    return {f"{name}_{step}": row.tolist() for step, row in enumerate(rows)}
 
 
 def _scales(bundle: Bundle, space: Space, x: Doubles) -> list[float]:

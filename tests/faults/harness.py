@@ -38,7 +38,7 @@ class Harness:
         server: A running Neo4jServer, whose database is wiped between two runs of the scenario.
         folder: For the scenario's files.
         rng: Decides when a fault happens, and how patient the client is.
-        say: Takes a line after each fault.
+        note: Takes each fault whose outcome was looked at and found right.
         usual: Seconds of the fastest run without a fault.
     """
 
@@ -46,7 +46,7 @@ class Harness:
     server: Any
     folder: Path
     rng: random.Random
-    say: Callable[[str], None] = field(default=lambda line: None)
+    note: Callable[[Fault], None] = field(default=lambda fault: None)
     usual: float = math.inf
 
     def run(self, faults: list[Fault]) -> Counter[str]:
@@ -61,19 +61,20 @@ class Harness:
             assert self._work(wire, None, PATIENCE[0]), "the work fails without a fault"
             tally["finished"] += 1
             self._prepare()
-            waiting = list(faults)
+            waiting, finished = list(faults), True
             while waiting:
                 patience = self.rng.choice(PATIENCE)
                 moment = self.rng.uniform(0, self.usual)
                 hit, finished = self._attempt(wire, waiting[-1], moment, patience)
                 if hit:
-                    tally[waiting.pop()] += 1
-                    self.say(f"{self.scenario.name}: {dict(tally)}")
-                if finished:
-                    tally["finished"] += 1
+                    tally[waiting[-1]] += 1
+                    self.note(waiting.pop())
+                tally["finished"] += finished
+                if finished and waiting:
                     self._prepare()
-            assert self._work(wire, None, PATIENCE[1]), "the work cannot go on after the faults"
-            tally["finished"] += 1
+            if not finished:
+                assert self._work(wire, None, PATIENCE[1]), "the work cannot go on after the faults"
+                tally["finished"] += 1
         return tally
 
     def _prepare(self) -> None:

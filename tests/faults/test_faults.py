@@ -38,6 +38,6 @@ def test_thirty_server_kills_and_more(name: str, neo4j_server: Any, tmp_path: Pa
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     faults = list(FAULTS) * -(-30 // (2 * len(SCENARIOS)))
-    harness = Harness(SCENARIOS[name], neo4j_server, tmp_path / "work", random.Random(seed), print)
+    harness = Harness(SCENARIOS[name], neo4j_server, tmp_path / "work", random.Random(seed))
     tally = harness.run(faults)
     assert tally.total() - tally["finished"] == len(faults)

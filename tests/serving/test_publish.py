@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from neo4j import GraphDatabase
 
 from firstedge.graph.neo4j_store import Neo4jStore
-from firstedge.graph.queries import render
+from firstedge.graph.queries import QUERIES, render
 from firstedge.models.bundle import Bundle
 from firstedge.serving.filter import EVERYTHING, Filter, Range
 from firstedge.serving.publish import PublishOptions, open_publication, publish
@@ -101,6 +102,17 @@ def test_values_that_inject_are_values(store: Neo4jStore, bundle: Bundle) -> Non
     values = {"user": hostile, "k": 5, "filter": {"allowed": [hostile]}, "candidates": None}
     assert ask(store, query, **values) == []
     assert store.counts()["items"] == len(bundle.items) + 1
+
+
+def test_the_server_has_nothing_to_remark_on_the_queries(
+    store: Neo4jStore, server: Any, bundle: Bundle
+) -> None:
+    values = {"user": "new3", "item": "i007", "k": 5, "filter": {}, "candidates": None}
+    with GraphDatabase.driver(server.url, auth=("neo4j", server.password)) as driver:
+        for name in QUERIES:
+            summary = driver.execute_query(render(bundle.schema, name), values).summary
+            remarks = [one for one in summary.gql_status_objects if one.is_notification]
+            assert not [one.status_description for one in remarks]
 
 
 def test_similar_items_are_those_of_the_library(store: Neo4jStore, bundle: Bundle) -> None:

@@ -59,7 +59,8 @@ CALL (m, events) {
 }
 
 // 3. The vector of the user: a sum over these edges and the profile.
-WITH m, given, CASE WHEN size(given) < m.steps THEN size(given) ELSE m.steps - 1 END * m.net AS step,
+WITH m, given,
+  toString(CASE WHEN size(given) < m.steps THEN size(given) ELSE m.steps - 1 END) AS step,
   [g IN given WHERE g.item] AS items, COLLECT {
     UNWIND m.profile_fields AS field
     WITH field, user[field] AS value
@@ -69,9 +70,10 @@ WITH m, given, CASE WHEN size(given) < m.steps THEN size(given) ELSE m.steps - 1
     WHERE word[m.column] IS NOT NULL
     RETURN DISTINCT {vector: word[m.vector], column: word[m.column]} AS word
   } AS words
-WITH m, given, items, [g IN items | g.node] AS had,
+WITH m, given, items, words, m['before_' + step] AS before, m['scale_' + step] AS scale
+WITH m, items, [g IN items | g.node] AS had,
   [d IN range(0, m.net - 1) | reduce(
-    s = m.before[step + d] + m.scale[step + d] * reduce(s = 0.0, g IN given | s + g.a * g.input[d]),
+    s = before[d] + scale[d] * reduce(s = 0.0, g IN given | s + g.a * g.input[d]),
     word IN words | s + word.vector[d])]
   + [d IN range(m.net, m.net + m.categories - 1) | reduce(s = 0.0, g IN given | s + g.a * g.input[d])]
   + [p IN range(0, m.profiles - 1) | CASE
@@ -171,7 +173,7 @@ CALL (m, had, q, length, base, rows, granted, floor, enough) {
   RETURN item, sparse + base + length
     * coalesce(cosine, 2 * vector.similarity.cosine(item[m.vector], q) - 1) AS score
   UNION ALL
-  WITH enough AS once WHERE NOT enough
+  WITH enough AS short WHERE NOT enough
   CALL () {
     WITH 1 AS once WHERE $filter.allowed IS NOT NULL
     UNWIND $filter.allowed AS id

@@ -61,21 +61,22 @@ CALL (m, events) {
 }
 
 // 3. The item's side of every product, and what is known of the user.
-WITH user, item, m, given,
-  CASE WHEN size(given) < m.steps THEN size(given) ELSE m.steps - 1 END * m.net AS step,
+WITH user, item, m, x, given,
+  toString(CASE WHEN size(given) < m.steps THEN size(given) ELSE m.steps - 1 END) AS step
+WITH user, item, m, given, m['before_' + step] AS before, m['scale_' + step] AS scale,
   [d IN range(0, m.dim - 2) | x[d] + m.centre[d]] AS z,
   size([g IN given WHERE g.item]) AS num_items,
   m.net + m.categories AS profile, m.net + m.categories + m.profiles AS static
 
 // 4. The shares.
-CALL (user, item, m, given, step, z, num_items, profile, static) {
+CALL (user, item, m, given, before, scale, z, num_items, profile, static) {
   UNWIND given AS g
   WITH g, g.node AS node, CASE WHEN g.item AND m.texts > 0 THEN (g.node)[m.vector] END AS text
   OPTIONAL MATCH (node)-[edge:FIRSTEDGE_A_SIMILAR|FIRSTEDGE_B_SIMILAR]->(item)
   WHERE type(edge) = m.similar
   WITH g, node, edge, g.a * (g.input[profile]
       + coalesce(edge.weight, 0.0) + CASE WHEN node = item THEN m.repeat ELSE 0.0 END
-      + reduce(s = 0.0, d IN range(0, m.net - 1) | s + m.scale[step + d] * g.input[d] * z[d])
+      + reduce(s = 0.0, d IN range(0, m.net - 1) | s + scale[d] * g.input[d] * z[d])
       + reduce(s = 0.0, d IN range(m.net, profile - 1) | s + g.input[d] * z[d])
     ) + CASE WHEN text IS NULL THEN 0.0 ELSE reduce(s = 0.0, d IN range(0, m.texts - 1) |
       s + (m.text_centre[d] + m.text_share * text[static + 1 + d]) * z[static + 1 + d]) / num_items
@@ -105,7 +106,7 @@ CALL (user, item, m, given, step, z, num_items, profile, static) {
       + m.profile_share * z[profile + column] AS share, null AS users, null AS via
   UNION ALL
   RETURN 'popular' AS path, null AS id, m.static_share * z[static]
-    + reduce(s = 0.0, d IN range(0, m.net - 1) | s + m.before[step + d] * z[d]) AS share,
+    + reduce(s = 0.0, d IN range(0, m.net - 1) | s + before[d] * z[d]) AS share,
     null AS users, null AS via
 }
 RETURN path, id, share, users, via
