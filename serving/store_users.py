@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from firstedge.graph.errors import UnknownId
-from firstedge.graph.histories import NO_TIME, Given, kind_weights
+from firstedge.graph.histories import NO_TIME, Given, Histories, kind_weights
 from firstedge.graph.store import GraphStore
 from firstedge.graph.text import TextEncoder
 from firstedge.graph.vocabulary import Vocabulary
@@ -82,30 +82,43 @@ def read_query(store: GraphStore, bundle: Bundle, user: str) -> Query:
 
 
 def _events(table: pa.Table, bundle: Bundle) -> tuple[Event, ...]:
-    """The events that may speak, in order of time and sequence; ties as in `read_users`."""
-    kinds = bundle.schema.kind
-    order = {name: row for row, name in enumerate(kinds)}
-    rows = [
+    """The events that speak, in order of time and sequence; ties as in `read_users`.
+
+    A Query has no event of weight zero, but a return may have taken one back: so returns are
+    settled here.
+    """
+    schema = bundle.schema
+    order = {name: row for row, name in enumerate(schema.kind)}
+    rows = sorted(
         (
-            NO_TIME if time is None else time,
+            int(NO_TIME) if time is None else time,
             seq or 0,
-            kinds[kind].to == "category",
+            schema.kind[kind].to == "category",
             target,
             order[kind],
-            1.0 if weight is None or kinds[kind].cancels else weight,
+            1.0 if weight is None else weight,
         )
         for time, seq, target, kind, weight in zip(*table.to_pydict().values(), strict=True)
-        if kind in kinds
-    ]
-    names = bundle.schema.kinds
+        if kind in order
+    )
+    targets = sorted({row[2:4] for row in rows})
+    codes = {target: code for code, target in enumerate(targets)}
+    spoken = Histories(
+        np.array([0, len(rows)]),
+        np.array([codes[row[2:4]] for row in rows], np.int64),
+        np.array([row[4] for row in rows], np.int64),
+        np.array([row[0] for row in rows], np.int64),
+        np.array([row[5] for row in rows], np.float32),
+        len(targets),
+    ).speaking(schema)
+    columns = (spoken.targets, spoken.kinds, spoken.times, spoken.weights)
     return tuple(
         Event(
-            None if to_category else target,
-            target if to_category else None,
-            names[kind],
-            None if time == NO_TIME else int(time),
+            None if targets[code][0] else targets[code][1],
+            targets[code][1] if targets[code][0] else None,
+            schema.kinds[kind],
+            None if time == NO_TIME else time,
             weight,
         )
-        for time, _, to_category, target, kind, weight in sorted(rows)
-        if weight > 0
+        for code, kind, time, weight in zip(*(c.tolist() for c in columns), strict=True)
     )

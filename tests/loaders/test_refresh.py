@@ -161,35 +161,45 @@ def test_another_schema_reads_all(watched: Watched, tmp_path: Path) -> None:
 
 
 def test_what_comes_in_while_we_read_is_not_half_seen(tmp_path: Path) -> None:
+    with LadybugStore(tmp_path / "shop.lbug", SCHEMA) as store:
+        read_while_people_buy(store, store)
+
+
+@both_neo4j
+def test_what_comes_in_while_we_read_is_not_half_seen_on_neo4j(neo4j_server: Any) -> None:
+    with open_store(neo4j_server.url, SCHEMA) as store, open_store(store.url, SCHEMA) as other:
+        read_while_people_buy(store, other)
+
+
+def read_while_people_buy(store: GraphStore, till: GraphStore) -> None:
     """Somebody buys five things at a time; a snapshot has all of them or none."""
     stop = threading.Event()
-    with LadybugStore(tmp_path / "shop.lbug", SCHEMA) as store:
-        write(store, [(0, item, "view", 5, 0, None) for item in range(5)], 0)
+    write(store, [(0, item, "view", 5, 0, None) for item in range(5)], 0)
 
-        def buy() -> None:
-            number = 5
-            while not stop.is_set():
-                now = time.time_ns() // 1_000_000 + 1
-                user = number % 7
-                write(store, [(user, n, "purchase", now, n, None) for n in range(5)], number)
-                number += 5
+    def buy() -> None:
+        number = 5
+        while not stop.is_set():
+            now = time.time_ns() // 1_000_000 + 1
+            user = number % 7
+            write(till, [(user, n, "purchase", now, n, None) for n in range(5)], number)
+            number += 5
 
-        buyer = threading.Thread(target=buy)
-        buyer.start()
-        try:
-            snapshots = [read_snapshot(store) for _ in range(10)]
-            refreshed = snapshots[0]
-            for _ in range(5):
-                refreshed = read_snapshot(store, earlier=refreshed)
-                snapshots.append(refreshed)
-        finally:
-            stop.set()
-            buyer.join()
-        for snapshot in snapshots:
-            times, sizes = np.unique(snapshot.histories.times, return_counts=True)
-            assert set((sizes % 5).tolist()) == {0}
-            assert not any("unknown" in reason for reason in snapshot.skipped)
-            same_tensors_of_events(snapshot, read_snapshot(store, until=int(times[-1])))
+    buyer = threading.Thread(target=buy)
+    buyer.start()
+    try:
+        snapshots = [read_snapshot(store) for _ in range(10)]
+        refreshed = snapshots[0]
+        for _ in range(5):
+            refreshed = read_snapshot(store, earlier=refreshed)
+            snapshots.append(refreshed)
+    finally:
+        stop.set()
+        buyer.join()
+    for snapshot in snapshots:
+        times, sizes = np.unique(snapshot.histories.times, return_counts=True)
+        assert set((sizes % 5).tolist()) == {0}
+        assert not any("unknown" in reason for reason in snapshot.skipped)
+        same_tensors_of_events(snapshot, read_snapshot(store, until=int(times[-1])))
 
 
 def same_tensors_of_events(one: Snapshot, other: Snapshot) -> None:

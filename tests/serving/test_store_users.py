@@ -3,17 +3,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from firstedge.graph.errors import SettingsError, UnknownId
 from firstedge.graph.store import open_store
 from firstedge.models.scorer import Scorer
+from firstedge.serving.query import Event
 from firstedge.serving.recommender import Recommender
 from firstedge.serving.store_users import StoreUsers, read_query, read_users
 from firstedge.serving.vector_file import write_vectors
 from tests.models.bundles import random_bundle
-from tests.serving.stores import NUM_USERS, write_store
+from tests.serving.stores import NUM_USERS, fill_items, write_store
 
 BUNDLE = random_bundle()
 
@@ -41,6 +43,29 @@ def test_all_users_as_arrays_are_each_user_as_a_query(shop: Path, known: StoreUs
             np.testing.assert_array_equal(recommender.embed_users([query])[0], vectors[row])
             every = recommender.score(query, BUNDLE.items.ids)
             np.testing.assert_array_equal(every, scores[row])
+
+
+def test_a_return_takes_back_an_event_of_no_weight(tmp_path: Path) -> None:
+    path = tmp_path / "shop.lbug"
+    item = BUNDLE.items.ids[4]
+    rows = [("purchase", 1, 2.0), ("purchase", 2, 0.0), ("return", 3, 0.0)]
+    events = {
+        "user": ["ada"] * 3,
+        "target": [item] * 3,
+        "kind": [kind for kind, _, _ in rows],
+        "time": [time for _, time, _ in rows],
+        "seq": [0] * 3,
+        "weight": [weight for _, _, weight in rows],
+        "key": ["a", "b", "c"],
+    }
+    with open_store(str(path), BUNDLE.schema) as store:
+        fill_items(store, BUNDLE)
+        store.write("users", pa.table({"id": ["ada"]}))
+        store.write("events", pa.table(events))
+        given = read_users(store, BUNDLE).users.given
+        query = read_query(store, BUNDLE, "ada")
+    assert given.targets.tolist() == [4]
+    assert query.events == (Event(item, kind="purchase", at=1, weight=2.0),)
 
 
 def test_what_the_bundle_does_not_know_is_counted(known: StoreUsers) -> None:
