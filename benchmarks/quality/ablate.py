@@ -28,7 +28,15 @@ from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import split_users
 from firstedge.models import fuse, metrics
 from firstedge.models.assemble import Learned
-from firstedge.models.evidence import Evidence, EvidenceChoice, build_evidence, choose_evidence
+from firstedge.models.closed_forms import NaiveBayes
+from firstedge.models.evidence import (
+    Evidence,
+    EvidenceChoice,
+    EvidenceOptions,
+    build_evidence,
+    choose_evidence,
+)
+from firstedge.models.fit import FitOptions
 from firstedge.models.item_encoder import ItemGraph
 from firstedge.models.net import NetOptions
 from firstedge.models.protocol import KShotCases, build_cases, evaluate
@@ -42,6 +50,15 @@ FOLDS = 10
 MOST_TEST = 2000
 Doubles = np.ndarray
 FULL = "the full model"
+# Closed forms as --fixed takes them: usual ones, none searched.
+FIXED = EvidenceOptions(
+    start=NaiveBayes(smoothing=100, length_discount=0.5, back_off=0.5),
+    smoothings=(),
+    length_discounts=(),
+    back_offs=(),
+    walks=((0.5, 0.3),),
+    ridges=(2500,),
+)
 
 
 @dataclass(frozen=True)
@@ -67,20 +84,25 @@ class Row:
 
 def rows() -> tuple[Row, ...]:
     """All variants."""
+    return (*rows_of_sight(), *rows_of_fusion(), *rows_of_net(), *rows_of_objective())
 
-    def channel(name: str, *channels: str) -> Row:
-        return Row(name, without=frozenset(channels))
 
-    def cut(name: str, truncation: Truncation) -> Row:
-        return Row(name, options=lambda o: replace(o, truncation=truncation))
-
-    def net(name: str, change: Callable[[NetOptions], NetOptions]) -> Row:
-        return Row(name, options=lambda o: replace(o, net=change(o.net)))
-
+def rows_of_sight() -> tuple[Row, ...]:
+    """What is seen of the shop."""
     return (
         Row("text", see=without_text),
         Row("categories", see=without_categories),
         Row("profiles", see=without_profiles),
+    )
+
+
+def rows_of_fusion() -> tuple[Row, ...]:
+    """What is fused, with the same net."""
+
+    def channel(name: str, *channels: str) -> Row:
+        return Row(name, without=frozenset(channels))
+
+    return (
         channel("net", "net", "start_net"),
         channel("naive Bayes edges", "bayes"),
         channel("walks (RP3beta)", "walks"),
@@ -92,23 +114,40 @@ def rows() -> tuple[Row, ...]:
         channel("text cosine", "text"),
         channel("popularity of late", "recent", "start_recent"),
         Row("category back-off", evidence=lambda c: replace(c, bayes=replace(c.bayes, back_off=0))),
+    )
+
+
+def rows_of_net() -> tuple[Row, ...]:
+    """How the net is built, which is then trained anew."""
+
+    def net(name: str, change: Callable[[NetOptions], NetOptions]) -> Row:
+        return Row(name, options=lambda o: replace(o, net=change(o.net)))
+
+    return (
         Row("spectral start", graph=random_start),
-        Row(
-            "learned weights of kinds and recency",
-            options=lambda o: replace(o, fit=replace(o.fit, fast=0.0)),
-        ),
         net("+ propagation, one hop", lambda o: replace(o, propagate=True)),
         net("dropping IDs", lambda o: replace(o, id_dropout=0.0)),
         net("dropout", lambda o: replace(o, user_dropout=0.0)),
+    )
+
+
+def rows_of_objective() -> tuple[Row, ...]:
+    """What the net is trained to do."""
+
+    def fit(name: str, change: Callable[[FitOptions], FitOptions]) -> Row:
+        return Row(name, options=lambda o: replace(o, fit=change(o.fit)))
+
+    def cut(name: str, truncation: Truncation) -> Row:
+        return Row(name, options=lambda o: replace(o, truncation=truncation))
+
+    return (
         cut("truncation", Truncation(most=1000, long=0.0)),
         cut("first k (random k instead)", Truncation(shares=(0.0, 1.0, 0.0))),
         cut("random k and windows", Truncation(shares=(1.0, 0.0, 0.0))),
         cut("long examples", Truncation(long=0.0)),
-        Row(
-            "weight of heavy users",
-            options=lambda o: replace(o, fit=replace(o.fit, heavy_user=1_000_000)),
-        ),
-        Row("averaged weights", options=lambda o: replace(o, fit=replace(o.fit, average=0.0))),
+        fit("weight of heavy users", lambda o: replace(o, heavy_user=1_000_000)),
+        fit("averaged weights", lambda o: replace(o, average=0.0)),
+        fit("learned weights of kinds and recency", lambda o: replace(o, fast=0.0)),
     )
 
 
@@ -151,13 +190,16 @@ class Ablation:
         snapshot: The shop.
         fold: Which tenth of the users is asked.
         kept: Where figures are kept.
+        options: Of the full model.
     """
 
-    def __init__(self, name: str, snapshot: Snapshot, fold: int, kept: Path) -> None:
+    def __init__(
+        self, name: str, snapshot: Snapshot, fold: int, kept: Path, options: TrainOptions
+    ) -> None:
         self.name, self.snapshot, self.fold = name, snapshot, fold
         self.kept = kept / name
         self.split = split_users(snapshot, FOLDS, fold)
-        self.options = TrainOptions()
+        self.options = options
         self._full: tuple[EvidenceChoice, Evidence, Learned] | None = None
 
     def figures(self, row: Row | None) -> Doubles:
@@ -250,14 +292,17 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=["ml-100k", "online-retail"])
     parser.add_argument("--folds", type=int, default=1, help="pooled")
     parser.add_argument("--rows", nargs="+", help="only these")
+    parser.add_argument("--fixed", action="store_true", help="usual closed forms, none searched")
     args = parser.parse_args()
     chosen = [row for row in rows() if not args.rows or row.name in args.rows]
+    options = TrainOptions(evidence=FIXED) if args.fixed else TrainOptions()
+    kept = WORK / ("ablations-fixed" if args.fixed else "ablations")
     torch.set_num_threads(1)
     for name in args.sets:
         snapshot = open_shop(shop_of(name), args.data)
         found: dict[str, list[Doubles]] = {}
         for fold in range(args.folds):
-            ablation = Ablation(name, snapshot, fold, WORK / "ablations")
+            ablation = Ablation(name, snapshot, fold, kept, options)
             for row in (None, *chosen):
                 title = FULL if row is None else row.name
                 found.setdefault(title, []).append(ablation.figures(row))

@@ -1,6 +1,6 @@
 """The data sets of the leaderboard, each from its raw files to a Snapshot.
 
-A data set is a Schema file. Five of them are known by name; any other joins by the path of its own
+A data set is a Schema file. Six of them are known by name; any other joins by the path of its own
 Schema file.
 
 Example: python -m benchmarks.quality.shops --data DIR
@@ -43,6 +43,12 @@ WORK = Path(os.environ.get("FIRSTEDGE_CACHE", ROOT / ".cache")) / "quality"
 # The largest k is asked where at least this share of the users have so many items and one more.
 LEAST_SHARE = 0.25
 
+# The files of a LightGCN split.
+_SPLIT = ("train.txt", "test.txt")
+
+# Users of the sample of Gowalla, for those who have minutes rather than hours.
+SAMPLED = 3000
+
 Prepare = Callable[[Path | None, Path], Path]
 
 
@@ -68,7 +74,7 @@ class Shop:
 
 
 def known_shops() -> dict[str, Shop]:
-    """The five data sets by name."""
+    """The data sets by name."""
 
     def shop(name: str, where: str, prepare: Prepare, ordered: bool = True) -> Shop:
         return Shop(name, SCHEMAS / f"{name}.toml", where, prepare, ordered)
@@ -87,6 +93,13 @@ def known_shops() -> dict[str, Shop]:
             "gowalla",
             "train.txt and test.txt of LightGCN's repository, data/gowalla/",
             _folder_of("gowalla"),
+            False,
+        ),
+        Shop(
+            f"gowalla-{SAMPLED}",
+            SCHEMAS / "gowalla.toml",
+            f"{SAMPLED:,} users of gowalla, drawn by seed 0",
+            _prepare_sample,
             False,
         ),
     )
@@ -211,6 +224,18 @@ def _prepare_beauty(data: Path | None, home: Path) -> Path:
     ]
     _write(home / "attributes.jsonl", "\n".join(lines) + "\n")
     _write(home / "Beauty.txt", (raw / "Beauty.txt").read_text("utf-8"))
+    return home
+
+
+def _prepare_sample(data: Path | None, home: Path) -> Path:
+    """The lines of some users of Gowalla, the same of both files."""
+    raw = _folder_of("gowalla")(data, home)
+    files = {name: (raw / name).read_text("utf-8").splitlines() for name in _SPLIT}
+    users = sorted({line.split()[0] for lines in files.values() for line in lines if line})
+    drawn = set(np.random.default_rng(0).permutation(users)[:SAMPLED].tolist())
+    for name, lines in files.items():
+        kept = [line for line in lines if line and line.split()[0] in drawn]
+        _write(home / name, "\n".join(kept) + "\n")
     return home
 
 

@@ -188,7 +188,7 @@ def _section(one: Standing) -> str:
     table = one.table
     rounds = f", {table.rounds} folds pooled" if table.rounds > 1 else ", one fold of ten"
     parts = [f"## {one.name}\n\n{table.users:,} test users{rounds}; NDCG@{K}, 95 % intervals."]
-    header = ["method", *(f"k={k}" for k in table.labels), "trials", "CPU s"]
+    header = ["method", *(f"k={k}" for k in table.labels), "trials", "CPU s", "budget"]
     rows = ["| " + " | ".join(header) + " |", "|---|" + "--:|" * (len(header) - 1)]
     rows += [_row(line, one) for line in table.lines]
     parts.append("\n".join(rows))
@@ -197,8 +197,8 @@ def _section(one: Standing) -> str:
         parts.append("\\* ended by its budget, not by its own stopping rule.")
     parts += [f"Left out: {name} ({reason})." for name, reason in table.left_out.items()]
     if one.unfinished:
-        parts.append(f"Unfinished: {', '.join(one.unfinished)}.")
-    parts.append(_budget_of(one))
+        parts.append(f"Unfinished, no budget was spent on them: {'; '.join(one.unfinished)}.")
+    parts.append(_dates_of(one))
     text = sentence_of(table)
     parts.append(f"{text[0].upper()}{text[1:]}.")
     parts += [f"Warning: {warning}." for warning in warnings_of(table)]
@@ -209,22 +209,22 @@ def _row(line: Line, one: Standing) -> str:
     figures = [f"{_decimal(x.mean)} ±{_decimal((x.high - x.low) / 2)}" for x in line.ndcg]
     cell = one.cells[line.name]
     cells = [line.name + (" \\*" if cell.cut else ""), *figures]
-    cells += [str(line.trials), f"{line.seconds:.0f}"]
+    cells += [str(line.trials), f"{line.seconds:.0f}", _budget_of(cell)]
     if line.role == "ours":
         cells = [f"**{text}**" for text in cells]
     return "| " + " | ".join(cells) + " |"
 
 
-def _budget_of(one: Standing) -> str:
-    budgets = {
-        (cell.budget["trials"], cell.budget["minutes"])
-        for cell in one.cells.values()
-        if cell.budget
-    }
-    texts = [f"{trials} trials or {minutes:g} CPU minutes" for trials, minutes in sorted(budgets)]
+def _budget_of(cell: Cell) -> str:
+    if not cell.budget:
+        return ""
+    return f"{cell.budget['trials']} trials or {cell.budget['minutes']:g} min"
+
+
+def _dates_of(one: Standing) -> str:
     dates = sorted({cell.date for cell in one.cells.values()})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    return f"Budget of a method, whichever came first: {' / '.join(texts)}. Measured {when}."
+    return f"Budgets are in trials and CPU minutes, whichever came first. Measured {when}."
 
 
 def _decimal(value: float) -> str:

@@ -16,6 +16,8 @@ from benchmarks.quality.cells import Cell, figures_of, read_cell, write_cell
 from benchmarks.quality.learning import Watch
 from benchmarks.quality.search import Budget, search
 from benchmarks.quality.shops import (
+    ROOT,
+    SAMPLED,
     Shop,
     _with_column,
     known_shops,
@@ -90,6 +92,37 @@ def test_a_data_set_that_is_not_there(tmp_path: Path) -> None:
         open_shop(known_shops()["gowalla"], None, tmp_path)
     with pytest.raises(SettingsError, match="there is no data set 'x'"):
         shop_of("x")
+
+
+def test_the_docs_show_a_data_set_of_ten_lines(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "leaderboard.md").read_text("utf-8")
+    schema = page.split("### Another data set")[1].split("```toml\n")[1].split("```")[0]
+    assert len([line for line in schema.splitlines() if line]) == 10
+    (tmp_path / "my_shop.toml").write_text(schema)
+    (tmp_path / "orders.csv").write_text(
+        "customer,product,day\nann,mug,2026-01-03\nann,tea,2026-01-02\nbob,mug,2026-01-01\n"
+    )
+    snapshot = open_shop(shop_of(str(tmp_path / "my_shop.toml")), work=tmp_path / "work")
+    h, ann = snapshot.histories, snapshot.users.ids.index("ann")
+    assert [snapshot.items.ids[i] for i in h.targets[h.offsets[ann] : h.offsets[ann + 1]]] == [
+        "tea",
+        "mug",
+    ]
+
+
+def test_a_sample_of_gowalla_is_of_the_same_users_in_both_files(tmp_path: Path) -> None:
+    (tmp_path / "gowalla").mkdir()
+    for name in ("train.txt", "test.txt"):
+        lines = [f"{user} {user} {user + 1}" for user in range(SAMPLED + 50)]
+        (tmp_path / "gowalla" / name).write_text("\n".join(lines) + "\n")
+    folder = known_shops()[f"gowalla-{SAMPLED}"].prepare(tmp_path, tmp_path)
+    users = [
+        [line.split()[0] for line in (folder / name).read_text().splitlines()]
+        for name in ("train.txt", "test.txt")
+    ]
+    assert users[0] == users[1]
+    assert len(set(users[0])) == SAMPLED
+    assert users[0] != [str(user) for user in range(SAMPLED)]
 
 
 def test_a_random_order_keeps_every_user_their_own() -> None:
@@ -233,9 +266,10 @@ def test_the_page(tmp_path: Path) -> None:
     row = f"| own | best of all: blend of closed forms | {lead} | {lead} | {lead} | {lead} |"
     assert row in text
     assert "160 test users, 2 folds pooled" in text
-    assert "SASRec" in text.split("Unfinished: ")[1].splitlines()[0]  # one fold is of other data
+    assert "SASRec" in text.split("Unfinished, ")[1].splitlines()[0]  # one fold is of other data
     assert "Left out: text cosine (the shop has no texts)." in text
-    assert "7 trials or 0.5 CPU minutes. Measured 2026-01-02." in text
+    assert "| 7 trials or 0.5 min |" in text
+    assert "whichever came first. Measured 2026-01-02." in text
     figures = json.loads((tmp_path / "leaderboard.json").read_text())["own"]
     assert figures["against"]["best of all"]["method"] == "blend of closed forms"
     assert figures["against"]["blend"]["ndcg_lead"][3]["mean"] == pytest.approx(1 / 9, abs=1e-3)
