@@ -45,7 +45,13 @@ class EvidenceOptions:
     smoothings: tuple[float, ...] = (10, 30, 100, 300, 1000)
     length_discounts: tuple[float, ...] = (0.0, 0.5)
     back_offs: tuple[float, ...] = (0.0, 0.5, 0.9)
-    walks: tuple[tuple[float, float], ...] = ((0.5, 0.3), (0.3, 0.3), (0.3, 0.5))
+    walks: tuple[tuple[float, float], ...] = (
+        (0.5, 0.3),
+        (0.5, 0.0),  # a catalogue of few events an item: what is popular is safe
+        (0.3, 0.5),
+        (0.6, 0.5),
+        (0.8, 0.5),  # a dense one
+    )
     ridges: tuple[float, ...] = (2500, 500, 10000)
     most_edges: int = 1000
 

@@ -3,9 +3,8 @@
 Every user's training items are given and their test items wanted: Recall@20 is the share of all
 test items that the list finds, NDCG@20 has its ideal over min(20, wanted). The linear graph filter
 is the yardstick (Shen et al., How Powerful is Graph Convolution for Recommendation?, CIKM 2021):
-published figures of models that learn for hours lie near it. Alone it is weaker (Recall@20 .165);
-its low-pass part, or powers of the degrees chosen on held-out training items, make it what it is
-known for.
+published figures of models that learn for hours lie near it. That takes its low-pass part: the
+linear part alone is weaker. Its powers of degrees may be chosen on held-out training items.
 
 Example: python -m benchmarks.quality.warm --data DIR --users 3000
 """
