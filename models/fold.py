@@ -154,7 +154,7 @@ class Space:
         """The numbers that a query needs besides the vectors, as plain lists.
 
         c and s are one list for each number of edges: once Neo4j has read a long list, it takes
-        three times as long for every vector that it reads in the same query.
+        longer for every vector that it reads in the same query.
         """
         net, _, profile, static, text = self.scales
         theta = float(bundle.coefficients.text)
