@@ -165,11 +165,8 @@ class Space:
             "categories": self.widths[1],
             "profiles": self.widths[2],
             "texts": self.widths[4],
-            **{
-                f"before_{k}": row.tolist()
-                for k, row in enumerate(bundle.c.astype(np.float64) / net)
-            },
-            **{f"scale_{k}": row.tolist() for k, row in enumerate(bundle.s.astype(np.float64))},
+            **_by_step("before", bundle.c.astype(np.float64) / net),
+            **_by_step("scale", bundle.s.astype(np.float64)),
             "steps": len(bundle.c),
             "profile_share": float(bundle.coefficients.profile) / profile,
             "static_share": 1 / static,

@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import TypeVar, cast
 
 from firstedge.graph.errors import Overloaded
-from firstedge.serving.tickets import Pace, Ticket, answered, hand_out, take
+from firstedge.serving.tickets import KEEP, Ticket, answered, hand_out, take
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -38,7 +38,7 @@ class Desk:
         self._patience, self._num_threads = patience, threads
         self._waiting: deque[Ticket] = deque()
         self._came = threading.Condition()
-        self._pace = Pace()
+        self._seconds = 0.0  # that a question takes, lately
         self._closed = False
         names = [f"answer-{number}" for number in range(threads)]
         self._threads = [threading.Thread(target=self._work, name=n, daemon=True) for n in names]
@@ -64,7 +64,7 @@ class Desk:
             Overloaded: If its turn would not come in time.
             Exception: Whatever ``answer`` raises for this question.
         """
-        wait = len(self._waiting) * self._pace.seconds / self._num_threads
+        wait = len(self._waiting) * self._seconds / self._num_threads
         if wait > self._patience:
             raise Overloaded(
                 f"{len(self._waiting):,} requests wait, some {1000 * wait:.0f} ms of work, and up "
@@ -90,7 +90,8 @@ class Desk:
         while tickets := self._next():
             began = perf_counter()
             results = answered(tickets)
-            self._pace.note(perf_counter() - began, len(tickets))
+            each = (perf_counter() - began) / len(tickets)
+            self._seconds = KEEP * self._seconds + (1 - KEEP) * each if self._seconds else each
             loop = tickets[0].future.get_loop()
             loop.call_soon_threadsafe(hand_out, tickets, results)
 

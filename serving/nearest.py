@@ -155,7 +155,7 @@ class Nearest:
             if allowed <= wanted:
                 return np.flatnonzero(one.mask)
             # The fewer may be answered, the further away are as many of them.
-            probes = min(self._num_cells, round(probes * len(one.mask) / allowed))
+            probes = min(self._index.nlist, round(probes * len(one.mask) / allowed))
             bits = np.packbits(one.mask[: self._index.ntotal], bitorder="little")
             selector = faiss.IDSelectorBitmap(bits)
         parameters = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
@@ -173,11 +173,12 @@ class Nearest:
         """float32[n, e], whose products with queries are about the scores."""
         scorer, bundle = self._scorer, self._scorer.bundle
         places = self._categories[scorer.category_of]
-        parts = (bundle.w, bundle.text, places, self._profiled, scorer.static)
+        nothing = np.zeros(scorer.num_items, np.float32)  # where cells have their radius
+        parts = (bundle.w, bundle.text, places, self._profiled, scorer.static, nothing)
         return np.column_stack(parts).astype(np.float32)
 
     def _queries(self, terms: Terms, users: UserBatch) -> Floats:
-        """float32[num_users, e + 1], as of `_item_vectors`, and their lengths."""
+        """float32[num_users, e], as of `_item_vectors`; the last are their lengths."""
         num_users = len(terms)
         lifted = np.zeros((num_users, self._categories.shape[1]), np.float32)
         if terms.lifts is not None:
@@ -193,10 +194,10 @@ class Nearest:
 
     def _build(self, vectors: Floats) -> Any:
         """An inverted file of the vectors, in cells by distance, asked by how far they reach."""
-        self._num_cells = max(1, round(4 * len(vectors) ** 0.5))
+        num_cells = max(1, round(4 * len(vectors) ** 0.5))
         cells = faiss.Kmeans(
             vectors.shape[1],
-            self._num_cells,
+            num_cells,
             niter=_ROUNDS,
             seed=self._options.seed,
             min_points_per_centroid=1,
@@ -204,12 +205,14 @@ class Nearest:
         )
         cells.train(vectors)
         squares, nearest = cells.index.search(vectors, 1)
-        radii = np.zeros(self._num_cells, np.float32)
+        radii = np.zeros(num_cells, np.float32)
         np.maximum.at(radii, nearest[:, 0], np.sqrt(np.maximum(squares[:, 0], 0)))
-        reach = faiss.IndexFlatIP(vectors.shape[1] + 1)
-        reach.add(np.column_stack((cells.centroids, _STRAY * radii)).astype(np.float32))
-        index = faiss.IndexIVFFlat(reach, reach.d, self._num_cells, faiss.METRIC_INNER_PRODUCT)
-        add_preassigned(index, np.pad(vectors, ((0, 0), (0, 1))), nearest[:, 0])
+        centres = cells.centroids.copy()
+        centres[:, -1] = _STRAY * radii
+        reach = faiss.IndexFlatIP(vectors.shape[1])
+        reach.add(centres)
+        index = faiss.IndexIVFFlat(reach, reach.d, num_cells, faiss.METRIC_INNER_PRODUCT)
+        add_preassigned(index, vectors, nearest[:, 0])
         return index
 
     def _choose_probes(self) -> int:
@@ -219,15 +222,15 @@ class Nearest:
         exact = [set(one.rows.tolist()) for one in self._exact.find(users, wanted)]
         total = sum(map(len, exact))
         terms, probes = self._scorer.terms(users), 1
-        while probes < self._num_cells:
+        while probes < self._index.nlist:
             found = self._settle(terms, self._candidates(terms, users, wanted, probes), wanted)
             pairs = zip(found, exact, strict=True)
             recall = sum(len(best.intersection(one.rows.tolist())) for one, best in pairs) / total
             if recall >= self._options.recall:
-                _log.info("%d of %d cells: recall %.3f", probes, self._num_cells, recall)
+                _log.info("%d of %d cells: recall %.3f", probes, self._index.nlist, recall)
                 break
             probes += 1 + probes // 4
-        return min(probes, self._num_cells)
+        return min(probes, self._index.nlist)
 
     def _made_up(self) -> UserBatch:
         """Users with up to a few events, half of them on what is popular, and a profile value."""

@@ -18,14 +18,13 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TypeVar, cast
 
-from firstedge.serving.tickets import AT_ONCE, Ticket, answered, hand_out, take
+from firstedge.serving.tickets import AT_ONCE, KEEP, Ticket, answered, hand_out, take
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
 _STILL = 12  # turns of the loop that a request takes at most from one sign of life to the next
 _LETTING_IN = 3.0  # seconds spent on letting requests in, for each second of answering
-_KEEP = 0.9  # of what was known of the pace, when a batch tells more
 _LEAST_TURN = 0.001  # seconds
 _REFUSING = 0.2  # seconds since the last refusal, for a desk that refuses
 _FEW = AT_ONCE // 2  # that may always wait, and no more while it refuses
@@ -100,7 +99,7 @@ class QuickDesk:
             began = perf_counter()
             results = answered(tickets)
             took = perf_counter() - began
-            self._batch_seconds = _KEEP * self._batch_seconds + (1 - _KEEP) * took
+            self._batch_seconds = KEEP * self._batch_seconds + (1 - KEEP) * took
             hand_out(tickets, results)
         if self._waiting:
             self._begin_turn(loop)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 Answer = TypeVar("Answer")
 
 AT_ONCE = 16  # questions that are answered together, at most
-_KEEP = 0.9  # of what was known of the pace, when a batch tells more
+KEEP = 0.9  # of what was known of the pace, when a batch tells more
 
 
 @dataclass(eq=False)
@@ -59,19 +59,3 @@ def hand_out(tickets: Sequence[Ticket], results: Sequence[Any]) -> None:
 def one_by_one(calls: Sequence[Callable[[], Answer]]) -> list[Answer]:
     """Answers to questions that gain nothing from company."""
     return [call() for call in calls]
-
-
-class Pace:
-    """How long a question takes, lately.
-
-    Attributes:
-        seconds: For one.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def note(self, seconds: float, questions: int) -> None:
-        """So many questions were answered in so many seconds."""
-        each = seconds / questions
-        self.seconds = _KEEP * self.seconds + (1 - _KEEP) * each if self.seconds else each

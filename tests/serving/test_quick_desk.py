@@ -19,10 +19,11 @@ def squares(numbers: Sequence[int]) -> list[int]:
 
 
 async def waiting(desk: QuickDesk, count: int) -> list[asyncio.Task[int]]:
-    """So many questions that have arrived and are not answered yet."""
-    tasks = [asyncio.create_task(desk.ask(squares, number)) for number in range(count)]
+    """So many questions more that have arrived and are not answered yet, of the next numbers."""
+    numbers = range(desk.waiting, desk.waiting + count)
+    tasks = [asyncio.create_task(desk.ask(squares, number)) for number in numbers]
     await asyncio.sleep(0)
-    assert desk.waiting == count
+    assert desk.waiting == numbers.stop
     return tasks
 
 
@@ -106,13 +107,13 @@ def test_one_that_begins_to_refuse_lets_fewer_wait_until_it_has_not_for_a_while(
         await desk.ask(slowly, 1)  # a tenth of it is its pace: 10 ms a batch, 40 with letting in
         tasks = await waiting(desk, 15)
         assert desk.let_in()  # the first batch
-        tasks += await waiting_more(desk, 1)
+        tasks += await waiting(desk, 1)
         assert not desk.let_in()  # the second would wait for 80 ms
         assert await asyncio.gather(*tasks) == squares([*range(15), 15])
 
         tasks = await waiting(desk, 7)
         assert desk.let_in()
-        tasks += await waiting_more(desk, 1)
+        tasks += await waiting(desk, 1)
         assert not desk.let_in()  # it refuses, so half a batch is enough
         await asyncio.gather(*tasks)
         await asyncio.sleep(0.25)
@@ -121,14 +122,6 @@ def test_one_that_begins_to_refuse_lets_fewer_wait_until_it_has_not_for_a_while(
         await asyncio.gather(*tasks)
 
     run(body)
-
-
-async def waiting_more(desk: QuickDesk, count: int) -> list[asyncio.Task[int]]:
-    before = desk.waiting
-    tasks = [asyncio.create_task(desk.ask(squares, before + at)) for at in range(count)]
-    await asyncio.sleep(0)
-    assert desk.waiting == before + count
-    return tasks
 
 
 def test_a_refusal_takes_as_long_as_an_answer_may() -> None:
