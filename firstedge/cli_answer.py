@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from firstedge.console import answer, say, two_columns
+from firstedge.encoders import encoder_of
 from firstedge.graph.errors import QueryError
 from firstedge.models.bundle import Bundle
-from firstedge.models.bundle_file import current_version, encoder_folder, load_bundle
+from firstedge.models.bundle_file import current_version, load_bundle
 from firstedge.serving.filter import Condition, Filter, Range
 from firstedge.serving.query import Event, Query
 from firstedge.serving.ranking import Ranking
@@ -101,7 +102,7 @@ def recommend(
         denied=deny or (),
         properties=dict(_condition(value, trained) for value in where or ()),
     )
-    read = _encoder(trained, bundle, encoder, cache, device) if query.text else None
+    read = _encoder(trained, encoder, cache, device) if query.text else None
     ranking = Recommender(trained, read).recommend(query, k, filter_, reasons)
     answer(ranking.as_dict(), _ranking_view(ranking), as_json)
 
@@ -141,7 +142,7 @@ def embed(
     from firstedge.serving.vector_file import write_vectors
 
     trained = load_bundle(bundle)
-    read = _encoder(trained, bundle, encoder, cache, device)
+    read = _encoder(trained, encoder, cache, device)
     with open_store(store, trained.schema, read_only=True) as opened:
         known = read_users(opened, trained, read)
     write_vectors(out, known.ids.ids, Scorer(trained).embed_users(known.users))
@@ -218,15 +219,9 @@ def _condition(text: str, bundle: Bundle) -> tuple[str, Condition]:
         raise QueryError(f"--where {text}: {error}") from None
 
 
-def _encoder(
-    trained: Bundle, path: Path, name: str, cache: Path, device: str
-) -> TextEncoder | None:
+def _encoder(trained: Bundle, name: str, cache: Path, device: str) -> TextEncoder | None:
     """What reads the texts of users, if the model has learned from them."""
-    from firstedge.encoders import open_encoder
-
-    if not trained.user_text.any():
-        return None
-    return open_encoder(str(encoder_folder(path) or name), cache, device)
+    return encoder_of(trained, name, cache, device) if trained.user_text.any() else None
 
 
 def _ranking_view(ranking: Ranking) -> Table:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from firstedge.console import say
+from firstedge.encoders import encoder_of
 from firstedge.graph.errors import SettingsError
-from firstedge.models.bundle_file import encoder_folder, load_bundle
+from firstedge.models.bundle_file import load_bundle
 from firstedge.settings import (
     BUNDLE,
     CACHE,
@@ -181,9 +182,4 @@ def _load(path: Path, encoder: str, cache: Path, device: str, approximate: bool)
     from firstedge.serving.recommender import Recommender
 
     trained = load_bundle(path)
-    if encoder == "none" or not trained.encoder:
-        return Recommender(trained, approximate=approximate)
-    from firstedge.encoders import open_encoder
-
-    reader = open_encoder(str(encoder_folder(path) or encoder), cache, device)
-    return Recommender(trained, reader, approximate)
+    return Recommender(trained, encoder_of(trained, encoder, cache, device), approximate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -209,6 +209,17 @@ def read_snapshot(
         encoder=encoder.name if encoder else "",
         as_of=_latest(histories) if until is None else until,
         skipped=dict(skipped),
+    )
+
+
+def encode_texts(snapshot: Snapshot, encoder: TextEncoder | None) -> Snapshot:
+    """The same shop with its texts read by another encoder, or by none."""
+    return replace(
+        snapshot,
+        user_text=_encoded(encoder if snapshot.schema.user.text else None, snapshot.texts.users),
+        item_text=_encoded(encoder, snapshot.texts.items),
+        category_text=_encoded(encoder, snapshot.texts.categories),
+        encoder=encoder.name if encoder else "",
     )
 
 

@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
-from safetensors import SafetensorError
 from tqdm import tqdm
 
 from firstedge.graph.errors import MissingDependency, SettingsError
 from firstedge.loaders.vector_cache import VectorCache
-
-if TYPE_CHECKING:
-    import torch
 
 Vectors = npt.NDArray[np.float32]
 Tokens = Sequence[Sequence[int]]
@@ -53,6 +49,9 @@ class TransformerEncoder:
         batch_tokens: Tokens encoded at a time; if None, what suits the device.
         cache: A folder to keep vectors in; if None, nothing is kept.
 
+    Attributes:
+        folder: Where the model and its tokenizer lie.
+
     Raises:
         SettingsError: If there is no such model, or it cannot be used.
         MissingDependency: If a package is missing that the model needs.
@@ -70,12 +69,13 @@ class TransformerEncoder:
             raise SettingsError(f"max_length is the tokens of a text, at least 3, got {max_length}")
         if batch_tokens is not None and batch_tokens < 1:
             raise SettingsError(f"batch_tokens must be positive, got {batch_tokens}")
-        self._folder = _model_folder(name)
-        self._config = _read_config(self._folder)
+        self.folder = _model_folder(name)
+        self._config = _read_config(self.folder)
         self.max_length = min(max_length, _positions(self._config))
         self.device = device
         self.batch_tokens = batch_tokens
-        fingerprint = _fingerprint(self._folder, self.max_length)
+        self.cache = cache
+        fingerprint = _fingerprint(self.folder, self.max_length)
         label = name if name == MINILM else Path(name).name
         self._name = f"{label}@{fingerprint[:12]}"
         self._cache = VectorCache(cache / f"{fingerprint}.sqlite", self.dim) if cache else None
@@ -132,7 +132,7 @@ class TransformerEncoder:
 
     @cached_property
     def _model(self) -> _Model:
-        return _Model.load(self._folder, self.device)
+        return _Model.load(self.folder, self.device)
 
 
 class _Model:
@@ -149,19 +149,13 @@ class _Model:
             if find_spec(package) is None:
                 raise MissingDependency(package, "encoding texts", "train")
         import torch
-        from transformers import AutoModel, AutoTokenizer
 
+        from firstedge.loaders.transformer import load_model
+
+        model, tokenizer = load_model(folder)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            with _quiet():
-                tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-                model = AutoModel.from_pretrained(
-                    folder, local_files_only=True, use_safetensors=True
-                )
-        except (OSError, ValueError, SafetensorError) as error:
-            raise SettingsError(f"cannot load the text encoder in {folder}: {error}") from error
-        try:
-            model = model.eval().float().to(device)
+            model = model.to(device)
         except (RuntimeError, AssertionError) as error:
             raise SettingsError(f"cannot compute on device {device!r}: {error}") from error
         if device == "cpu":
@@ -172,33 +166,18 @@ class _Model:
 
     def tokenize(self, texts: list[str], max_length: int) -> list[list[int]]:
         """Token ids of each text, cut to ``max_length``, with the model's special tokens."""
-        encoded = self._tokenizer(
-            texts,
-            truncation=True,
-            max_length=max_length,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )
-        ids: list[list[int]] = encoded["input_ids"]
-        return ids
+        from firstedge.loaders.transformer import tokenize
+
+        return tokenize(self._tokenizer, texts, max_length)
 
     def pool(self, tokens: Tokens) -> Vectors:
         """Attention-masked means of the last hidden states, float32[n, dim] of unit length."""
         import torch
 
-        lengths = np.array([len(ids) for ids in tokens])
-        # [batch, longest]
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.full(mask.shape, self._tokenizer.pad_token_id or 0, np.int64)
-        ids[mask] = np.concatenate(tokens)
+        from firstedge.loaders.transformer import padded, pooled
+
         with torch.inference_mode(), self._autocast(torch):
-            attention = torch.from_numpy(mask).to(self.device)
-            states = self._model(
-                input_ids=torch.from_numpy(ids).to(self.device), attention_mask=attention.long()
-            ).last_hidden_state
-            # [batch, longest, dim] -> [batch, dim]; the mean's scale goes with its length
-            total = (states.float() * attention[:, :, None]).sum(1)
-            unit: torch.Tensor = torch.nn.functional.normalize(total, dim=1)
+            unit = pooled(self._model, padded(tokens, self._tokenizer.pad_token_id, self.device))
         return unit.cpu().numpy()
 
     def _autocast(self, torch: Any) -> AbstractContextManager[Any]:
@@ -288,18 +267,3 @@ def _fingerprint(folder: Path, max_length: int) -> str:
         digest.update(f"{path.name} {content.hexdigest()}\n".encode())
     digest.update(f"max_length {max_length}".encode())
     return digest.hexdigest()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the progress bar that transformers draws while it loads a small file."""
-    import transformers
-
-    logging: Any = transformers.utils.logging
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

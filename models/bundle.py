@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,7 @@ class Bundle:
         text_v: float32[t, d], item text to its part of v.
         category_w: float32[m, d], category to its part of w; that of v is v[n:].
         encoder: Name of the text encoder, "" for none.
+        encoder_folder: Where that encoder lies if it was fine-tuned for this bundle, else None.
         about: Metrics, counts, options and versions, for people; JSON values.
     """
 
@@ -140,6 +142,7 @@ class Bundle:
     text_v: Floats
     category_w: Floats
     encoder: str = ""
+    encoder_folder: Path | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,13 @@ from firstedge.models.edges import Edges
 FORMAT = 2
 KEPT_VERSIONS = 2
 CURRENT, MANIFEST, TENSORS, CARD = "current", "manifest.json", "model.safetensors", "README.md"
+ENCODER = "encoder"
 _EDGES = ("profile_lifts", "edges", "category_lifts")
 _TABLE_ARRAYS = ("counts", "available", "primary", "parents")
 
 
 def save_bundle(bundle: Bundle, path: str | Path) -> str:
-    """Write a bundle as the current version at ``path``.
+    """Write a bundle as the current version at ``path``, its fine-tuned text encoder with it.
 
     A reader sees the old version or the new one, whatever happens in between; the version before
     stays for a rollback.
@@ -49,7 +50,8 @@ def save_bundle(bundle: Bundle, path: str | Path) -> str:
         The version's name.
 
     Raises:
-        BundleError: If it cannot be written; the old version is then still current.
+        BundleError: If it cannot be written, or its text encoder is gone; the old version is then
+            still current.
     """
     path = Path(path)
     try:
@@ -89,9 +91,15 @@ def load_bundle(path: str | Path) -> Bundle:
         )
     for name, digest in manifest["files"].items():
         if _digest_file(folder / name) != digest:
-            raise BundleError(f"{folder / name} is truncated or was altered: train again")
+            part = ", part of the model's own text encoder," * name.startswith(f"{ENCODER}/")
+            raise BundleError(
+                f"{folder / name}{part} is missing, truncated or was altered: copy the bundle's "
+                "folder as a whole, or train again"
+            )
+    own = any(name.startswith(f"{ENCODER}/") for name in manifest["files"])
     try:
-        return _assemble(manifest, load_file(folder / TENSORS))
+        bundle = _assemble(manifest, load_file(folder / TENSORS))
+        return replace(bundle, encoder_folder=folder / ENCODER if own else None)
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise BundleError(f"{path} is not a complete bundle: {error!r}") from error
 
@@ -117,15 +125,15 @@ def written_at(path: str | Path, version: str) -> float:
         raise BundleError(f"no version {version} in {path}: {error.strerror}") from None
 
 
-def encoder_folder(path: str | Path) -> Path | None:
-    """The folder of the bundle's own text encoder, or None if it has none."""
-    folder = Path(path) / current_version(path) / "encoder"
-    return folder if folder.is_dir() else None
-
-
 def _write(bundle: Bundle, folder: Path) -> str:
     save_file(_tensors(bundle), folder / TENSORS)
     (folder / CARD).write_text(model_card(bundle), "utf-8")
+    if bundle.encoder_folder is not None:
+        if not bundle.encoder_folder.is_dir():
+            raise BundleError(
+                f"the model's own text encoder is gone from {bundle.encoder_folder}: train again"
+            )
+        shutil.copytree(bundle.encoder_folder, folder / ENCODER)
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     manifest = {
         "format": FORMAT,

@@ -158,6 +158,14 @@ class Watch:
     report: Callable[[int, float, float | None], None] = field(default=lambda *_: None)
     say: Callable[[str], None] = field(default=lambda _: None)
 
+    def beside(self, name: str) -> Watch:
+        """The same for a second net of the same training, with a checkpoint of its own."""
+        first = self.checkpoint
+        if first is None:
+            return self
+        path = first.path.with_stem(f"{first.path.stem}-{name}")
+        return replace(self, checkpoint=Checkpoint(path, f"{first.key} {name}", first.seconds))
+
 
 def fit(net: Net, lesson: Lesson, options: FitOptions, watch: Watch | None = None) -> Fitted:
     """Train a net.

@@ -15,6 +15,7 @@ from scipy import sparse
 from firstedge._version import __version__
 from firstedge.graph.errors import DataError
 from firstedge.graph.histories import Histories, kind_weights
+from firstedge.graph.text import TextEncoder
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
 from firstedge.models.assemble import Draft, Learned
@@ -24,10 +25,12 @@ from firstedge.models.card import kshot_table
 from firstedge.models.closed_forms import NaiveBayes, naive_bayes, profile_lifts
 from firstedge.models.evidence import (
     Evidence,
+    EvidenceChoice,
     EvidenceOptions,
     build_evidence,
     choose_evidence,
 )
+from firstedge.models.fine_tune import FineTune
 from firstedge.models.fit import FitOptions, Fitted, Lesson, NetRanker, Watch, fit
 from firstedge.models.fuse import (
     FuseOptions,
@@ -46,6 +49,7 @@ from firstedge.models.repeats import choose_repeat
 from firstedge.models.rounds import hold_out, known_users, training_data
 from firstedge.models.scorer import Scorer
 from firstedge.models.text_axes import principal_axes
+from firstedge.models.text_choice import not_worse, retell, tunable
 from firstedge.models.truncation import Truncation, Truncator
 
 # The naive Bayes edges whose spectrum the net starts from.
@@ -64,6 +68,7 @@ class TrainOptions:
         fit: Optimisation, seed and device.
         truncation: How training examples are cut.
         evidence: Closed forms that are tried.
+        fine_tune: Whether and how the text encoder is fine-tuned.
         edges_per_item: Edges kept of each item in the bundle.
         text_axes: Dimensions that the texts of items are compared in, at most the encoder's.
         profile_smoothing: Events of doubt in the profile lifts.
@@ -82,6 +87,7 @@ class TrainOptions:
     fit: FitOptions = field(default_factory=FitOptions)
     truncation: Truncation = field(default_factory=Truncation)
     evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
+    fine_tune: FineTune = field(default_factory=FineTune)
     edges_per_item: int = 200
     text_axes: int = 64
     profile_smoothing: float = 2000.0
@@ -98,6 +104,7 @@ def train(
     options: TrainOptions | None = None,
     split: Split | None = None,
     watch: Watch | None = None,
+    encoder: TextEncoder | None = None,
 ) -> Bundle:
     """Learn a bundle from a snapshot.
 
@@ -109,18 +116,52 @@ def train(
         options: How; see `TrainOptions`.
         split: Who teaches and who validates; a tenth of the users validates if None.
         watch: What goes on beside the training of the net: a checkpoint, a report.
+        encoder: What the snapshot's texts were read with; needed to fine-tune it. The bundle is
+            then the better one, by validation users, of two: with the encoder as it was, and with
+            the fine-tuned one.
 
     Raises:
         DataError: If there is too little to learn from.
+        SettingsError: If an encoder cannot be fine-tuned that should be.
         LeakageError: If training and validation users overlap.
     """
     options, watch = options or TrainOptions(), watch or Watch()
     clock = _Clock(watch.say)
+    begun = tunable(snapshot, encoder) if options.fine_tune.on else None
     split = split or split_users(snapshot, seed=options.fit.seed)
     learner = Learner(snapshot, split, options)
     clock.lap("split")
-    choice, tried = choose_evidence(learner.data, learner.arena, options.evidence)
+    evidence = choose_evidence(learner.data, learner.arena, options.evidence)
     clock.lap("evidence")
+    bundle = _made(learner, evidence, watch, clock)
+    if begun is not None:
+        told = retell(learner, begun, watch.say)
+        clock.lap("fine-tuning")
+        bundle = replace(
+            bundle, about={**bundle.about, "fine_tuned": {**told.about, "kept": False}}
+        )
+        if told.encoder is not None:
+            other = Learner(told.snapshot, split, options)
+            tuned = _made(other, evidence, watch.beside("fine-tuned"), clock)
+            tuned = replace(tuned, encoder_folder=told.encoder.folder)
+            bundle = not_worse((other, tuned), (learner, bundle))
+    about = {
+        **bundle.about,
+        "fingerprint": snapshot.fingerprint,
+        "seconds": round(sum(clock.stages.values()), 1),
+        "stages": clock.stages,
+    }
+    return replace(bundle, about=about)
+
+
+def _made(
+    learner: Learner,
+    evidence: tuple[EvidenceChoice, dict[str, float]],
+    watch: Watch,
+    clock: _Clock,
+) -> Bundle:
+    """The bundle of a learner whose closed forms are chosen."""
+    choice, tried = evidence
     graph = learner.graph()
     clock.lap("graph")
     fitted = learner.fit_net(graph, watch)
@@ -133,8 +174,6 @@ def train(
     clock.lap("finish")
     about = {
         **learner.about(),
-        "seconds": round(sum(clock.stages.values()), 1),
-        "stages": clock.stages,
         "evidence": asdict(choice),
         "evidence_ndcg": tried,
         "net_ndcg": list(fitted.validation),
@@ -155,8 +194,9 @@ class _Clock:
     def lap(self, stage: str) -> None:
         """A stage is over, and the next begins."""
         now = time.perf_counter()
-        self.stages[stage] = round(now - self._began, 2)
-        self._say(f"{stage}: {self.stages[stage]:,.1f} s")
+        took = now - self._began
+        self.stages[stage] = round(self.stages.get(stage, 0.0) + took, 2)
+        self._say(f"{stage}: {took:,.1f} s")
         self._began = now
 
 
@@ -164,7 +204,7 @@ class Learner:
     """Training and validation users of a split, and the steps from them to a bundle."""
 
     def __init__(self, snapshot: Snapshot, split: Split, options: TrainOptions) -> None:
-        held = hold_out(snapshot, split)
+        self.held = held = hold_out(snapshot, split)
         self.snapshot, self.split, self.options = snapshot, split, options
         self.weights = kind_weights(snapshot.schema)
         if not len(held.train.targets):

@@ -65,8 +65,12 @@ def update_bundle(bundle: Bundle, snapshot: Snapshot) -> Bundle:
         "new_items": sum(id_ not in bundle.items for id_ in snapshot.items),
         "update_seconds": round(time.perf_counter() - began, 1),
     }
-    coefficients = replace(fresh.coefficients, repeat=bundle.coefficients.repeat)
-    return replace(fresh, coefficients=coefficients, about={**about, **news})
+    return replace(
+        fresh,
+        coefficients=replace(fresh.coefficients, repeat=bundle.coefficients.repeat),
+        encoder_folder=bundle.encoder_folder,
+        about={**about, **news},
+    )
 
 
 def carry_over(bundle: Bundle, snapshot: Snapshot) -> Learned:

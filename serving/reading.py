@@ -54,9 +54,10 @@ class QueryReader:
     def __init__(self, bundle: Bundle, encoder: TextEncoder | None = None) -> None:
         dim = len(bundle.text_axes)
         if encoder is not None and (encoder.name != bundle.encoder or encoder.dim != dim):
+            own = f"the one in {bundle.encoder_folder}" if bundle.encoder_folder else "the one"
             raise BundleError(
                 f"this bundle was trained with the encoder {bundle.encoder or 'none'!r} (dim "
-                f"{dim}), got {encoder.name!r} (dim {encoder.dim}): pass the one or train again"
+                f"{dim}), got {encoder.name!r} (dim {encoder.dim}): pass {own} or train again"
             )
         self._bundle = bundle
         self._encoder = encoder if bundle.user_text.any() else None

@@ -74,7 +74,7 @@ def test_the_same_vectors_as_sentence_transformers(minilm: TransformerEncoder) -
     from sentence_transformers import SentenceTransformer
 
     texts = [*TITLES, "word " * 400]
-    theirs = SentenceTransformer(str(minilm._folder), device="cpu").encode(texts)
+    theirs = SentenceTransformer(str(minilm.folder), device="cpu").encode(texts)
     cosine = (minilm.encode(texts) * theirs).sum(1) / np.linalg.norm(theirs, axis=1)
     assert cosine.min() > 0.99999
 
