@@ -197,8 +197,9 @@ def train(
     """
     reader = open_encoder(encoder, cache, device)
     given = read_options(options) if options else {}
-    if fine_tune_text:
-        given["fine_tune"] = {**given.get("fine_tune", {}), "on": True}
+    section = given.setdefault("fine_tune", {}) if fine_tune_text else None
+    if isinstance(section, dict):
+        section["on"] = True
     snapshot = read_shop(store, schema, reader)
     if not force and _is_trained(bundle, snapshot, seed, given):
         _show(load_bundle(bundle), bundle, "nothing has changed since version", as_json)

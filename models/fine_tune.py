@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from firstedge.graph.errors import MissingDependency
+from firstedge.graph.errors import MissingDependency, SettingsError
 from firstedge.loaders.text import TransformerEncoder, batches
 from firstedge.loaders.transformer import load_model, padded, pooled, quiet, tokenize
 from firstedge.models.fit import FitOptions
@@ -133,12 +133,18 @@ def fine_tune(
         fit: Seed, device and precision.
 
     Raises:
-        SettingsError: If the encoder's files are not whole.
+        SettingsError: If the encoder's files are not whole, or memory does not suffice.
         MissingDependency: If a large encoder asks for peft, and it is not installed.
     """
     torch.manual_seed(fit.seed)
-    course = _Course(encoder, lesson, options, fit)
-    course.run()
+    try:
+        course = _Course(encoder, lesson, options, fit)
+        course.run()
+    except torch.OutOfMemoryError as error:
+        raise SettingsError(
+            f"too little memory to fine-tune with {options.batch_texts} texts a step: set "
+            "fine_tune.batch_texts lower in the options file"
+        ) from error
     return course.tuned()
 
 

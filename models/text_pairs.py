@@ -77,8 +77,8 @@ def text_pairs(
     scale = 1 / np.sqrt(np.maximum(counts, 1))
     pairs = sparse.coo_array(cooccurrence)
     sources, targets = texts.of[pairs.row], texts.of[pairs.col]
-    keep = (sources >= 0) & (targets >= 0) & (sources != targets)
-    keep &= ~(hidden[sources] | hidden[targets])
+    shown = np.append(~hidden, False)  # the last one is that of items without a text
+    keep = shown[sources] & shown[targets] & (sources != targets)
     weights = (pairs.data * scale[pairs.row] * scale[pairs.col])[keep].astype(np.float32)
     shape = (len(texts.texts), len(texts.texts))
     whole = sparse.csr_array(sparse.coo_array((weights, (sources[keep], targets[keep])), shape))
@@ -142,7 +142,7 @@ class Exam:
         touches = histories.touches()
         owners = np.repeat(np.arange(len(histories)), touches.counts)
         found = texts.of[touches.items]
-        wanted = (found >= 0) & hidden[found]
+        wanted = np.append(hidden, False)[found]
         first = _first_of_each(owners, (found >= 0) & ~wanted, GIVEN)
         able = np.intersect1d(owners[wanted], owners[first])
         able = np.sort(np.random.default_rng(0).permutation(able)[:MOST_USERS])

@@ -4,6 +4,9 @@ A tenth of the items is hidden: no event on them is learned from or given. Test 
 their first seen items, and the hidden items that they chose at any time are sought among all hidden
 ones: Recall@20 of the model, of the cosine of texts, and of the popularity of categories.
 
+With --text: what text brings there, and at k = 0 to 3 to answers about the other items, where the
+model sees no text, reads it by the encoder as it is, and by the fine-tuned one.
+
 Example: python -m benchmarks.quality.new_items --sets ml-100k online-retail
 """
 
@@ -11,7 +14,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,23 +23,29 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.quality.shops import open_shop, shop_of
+from benchmarks.quality.shops import WORK, open_shop, shop_of
 from firstedge.graph.histories import Given, Histories, kind_weights
-from firstedge.loaders.snapshot import Snapshot
+from firstedge.loaders.snapshot import Snapshot, encode_texts
 from firstedge.loaders.split import Split, split_users
+from firstedge.loaders.text import TransformerEncoder
 from firstedge.models import metrics
 from firstedge.models.baselines import CategoryPopularity, TextCosine
 from firstedge.models.batches import with_profiles
+from firstedge.models.fine_tune import FineTune
 from firstedge.models.metrics import Targets
-from firstedge.models.protocol import Ranker, top_k
+from firstedge.models.protocol import Ranker, build_cases, evaluate, top_k
 from firstedge.models.rounds import hold_out, known_users, training_data
 from firstedge.models.scorer import Scorer, UserBatch
-from firstedge.models.train import train
+from firstedge.models.text_choice import not_worse, retell
+from firstedge.models.train import Learner, TrainOptions, train
 
 FOLDS = 10
 HIDDEN_SHARE = 0.1
 K = 20
 GIVEN = (1, 3, 5)
+# What is asked about the items that are not hidden.
+KNOWN_KS = (0, 1, 2, 3)
+NONE, FROZEN, TUNED = "no text", "frozen", "fine-tuned"
 Doubles = npt.NDArray[np.float64]
 
 
@@ -118,17 +128,129 @@ def line_of(given: int, found: Mapping[str, Doubles]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+Figures = dict[str, dict[str, Doubles]]  # by what is asked, then by how texts are read
+
+
+def measure_text(
+    snapshot: Snapshot, fold: int, options: TrainOptions | None = None
+) -> tuple[Figures, str]:
+    """What text brings on one fold.
+
+    Returns:
+        Figures of test users, and a line on what validation users say of the fine-tuned encoder.
+    """
+    options = options or TrainOptions(fine_tune=FineTune(on=True))
+    split = split_users(snapshot, FOLDS, fold)
+    frozen, hidden = hide(snapshot)
+    encoder = TransformerEncoder(cache=WORK / "vectors")
+    began = time.process_time()
+    told = retell(Learner(frozen, split, options), encoder, lambda _: None)
+    took = time.process_time() - began
+    shops = {NONE: encode_texts(frozen, None), FROZEN: frozen, TUNED: told.snapshot}
+    plain = replace(options, fine_tune=FineTune())
+    bundles = {}
+    for name, shop in shops.items():
+        began = time.process_time()
+        bundles[name] = train(shop, plain, split)
+        print(f"fold {fold}, {name}: {time.process_time() - began:.0f} CPU s", flush=True)
+    base = replace(bundles[FROZEN], about={**bundles[FROZEN].about, "fine_tuned": told.about})
+    pairs = [(Learner(shops[name], split, plain), bundles[name]) for name in (TUNED, FROZEN)]
+    verdict = not_worse(pairs[0], (pairs[1][0], base)).about["fine_tuned"]
+    figures: Figures = {}
+    for name, shop in shops.items():
+        ask_all(figures, name, (shop, split, hidden), Scorer(bundles[name]))
+    gap = verdict["validation_gap"]
+    told_figures = ", ".join(f"{figure:.3f}" for figure in verdict["figures"])
+    line = (
+        f"fold {fold}: hidden texts among validation users, before and after each epoch: "
+        f"{told_figures} ({took:.0f} CPU s); whole model {100 * gap['mean']:+.1f} % "
+        f"({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}): "
+        f"{'taken' if verdict['kept'] and told.encoder else 'not taken'}"
+    )
+    return figures, line
+
+
+def ask_all(
+    figures: Figures,
+    name: str,
+    seen: tuple[Snapshot, Split, npt.NDArray[np.bool_]],
+    scorer: Scorer,
+) -> None:
+    """Add what a model answers test users, and what the cosine of its texts alone does."""
+    shop, split, hidden = seen
+    held = hold_out(shop, split)
+    data = training_data(held)
+    known = known_users(shop, split.test)
+    weights = kind_weights(shop.schema)
+    cases = build_cases(held.test, weights, KNOWN_KS, known=known, with_all=False)
+    for label, ndcg in zip(
+        cases.labels, evaluate(scorer, cases, data.popularity).ndcg, strict=True
+    ):
+        figures.setdefault(f"known items, k = {label}", {})[name] = ndcg
+    cosine = TextCosine(prior=0.003)
+    for given in GIVEN:
+        asked = ask(shop, split, hidden, given)
+        figures.setdefault(f"new items, {given} given", {})[name] = recall(scorer, asked, hidden)
+        if shop.item_text.shape[1]:
+            alone = recall(cosine.fit(data), asked, hidden)
+            figures.setdefault(f"new items, {given} given, cosine alone", {})[name] = alone
+
+
+def text_table(name: str, parts: Sequence[tuple[Figures, str]], as_json: bool) -> str:
+    """What text brings on a data set, folds pooled, as Markdown or JSON."""
+    pooled = {
+        row: {how: np.concatenate([one[row][how] for one, _ in parts]) for how in found}
+        for row, found in parts[0][0].items()
+    }
+    if as_json:
+        means = {r: {how: float(v.mean()) for how, v in one.items()} for r, one in pooled.items()}
+        return json.dumps({name: means, "validation": [line for _, line in parts]})
+    lines = [
+        f"### {name}: what text brings\n",
+        "NDCG@20 about known items, Recall@20 among new ones, of test users.\n",
+        f"| asked | users | {NONE} | {FROZEN} | {TUNED} |",
+        "|---|--:|--:|--:|--:|",
+        *(text_line(row, found) for row, found in pooled.items()),
+        "",
+        *(line for _, line in parts),
+    ]
+    return "\n".join(lines)
+
+
+def text_line(row: str, found: Mapping[str, Doubles]) -> str:
+    """A line of the table: each way beside the one before."""
+    before = None
+    cells = [row, f"{len(found[FROZEN]):,}"]
+    for how in (NONE, FROZEN, TUNED):
+        ours = found.get(how)
+        if ours is None:
+            cells.append("")
+            continue
+        cell = f"{ours.mean():.3f}"
+        if before is not None:
+            (gap,) = metrics.relative_differences(ours[None], before[None])
+            cell += f", {100 * gap.mean:+.1f} % ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
+        cells.append(cell)
+        before = ours
+    return f"| {' | '.join(cells)} |"
+
+
 def main() -> None:
     """Train, ask, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="a folder with amazon-beauty/")
     parser.add_argument("--sets", nargs="+", default=["ml-100k", "online-retail"])
     parser.add_argument("--folds", type=int, default=1, help="pooled")
+    parser.add_argument("--text", action="store_true", help="what text brings")
     parser.add_argument("--json", action="store_true", help="for programs")
     args = parser.parse_args()
     torch.set_num_threads(1)
     for name in args.sets:
         snapshot = open_shop(shop_of(name), args.data)
+        if args.text:
+            parts = [measure_text(snapshot, fold) for fold in range(args.folds)]
+            print(text_table(name, parts, args.json), flush=True)
+            continue
         rounds = [measure(snapshot, fold) for fold in range(args.folds)]
         pooled = {
             given: {

@@ -107,3 +107,7 @@ def test_an_exam_of_nobody_says_that_it_tells_nothing() -> None:
     texts = ItemTexts.read(["a", "b", "c"])
     exam = Exam.of(histories_of([0, 1], num_items=3), texts, np.array([False, False, True]))
     assert (len(exam.targets), exam.tells(1)) == (0, False)
+    texts = ItemTexts.read(["", " "])
+    assert Exam.of(histories_of([0, 1], num_items=2), texts, texts.hide(0)).tells(0) is False
+    none = text_pairs(sparse.csr_array(np.ones((2, 2))), np.ones(2), texts, texts.hide(0))
+    assert none.shape == (0, 0)
