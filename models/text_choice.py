@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -146,13 +147,15 @@ def _key(learner: Learner, lesson: TextLesson, encoder: TransformerEncoder) -> s
 
 def _tune(learner: Learner, lesson: TextLesson, encoder: TransformerEncoder, folder: Path) -> None:
     """Write the encoder, if it is better, and its figures; the folder is there whole or not."""
+    began = time.process_time()
     tuned = fine_tune(encoder, lesson, learner.options.fine_tune, learner.options.fit)
+    took = round(time.process_time() - began, 1)
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=folder.parent))
     try:
         if tuned.better:
             tuned.save(staging / ENCODER)
-        about = {"figures": tuned.figures, "losses": tuned.losses}
+        about = {"figures": tuned.figures, "losses": tuned.losses, "cpu_seconds": took}
         (staging / _ABOUT).write_text(json.dumps(about), "utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         staging.rename(folder)

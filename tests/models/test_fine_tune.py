@@ -13,6 +13,9 @@ import torch
 from firstedge.graph.errors import BundleError, MissingDependency, SettingsError
 from firstedge.graph.schema import Schema
 from firstedge.graph.store import open_store
+from firstedge.loaders.importer import import_files
+from firstedge.loaders.job import ImportOptions
+from firstedge.loaders.mapping import load_mappings
 from firstedge.loaders.snapshot import Snapshot, read_snapshot
 from firstedge.loaders.split import split_users
 from firstedge.loaders.text import TransformerEncoder
@@ -35,6 +38,8 @@ CPU = FitOptions(epochs=4, device="cpu")
 OPTIONS = TrainOptions(
     net=NetOptions(dim=16), fit=CPU, fine_tune=FAST, ks=(0, 1, 2), least_users=10
 )
+
+RETAIL = Path(__file__).resolve().parents[2] / "data" / "online_retail.toml"
 
 
 @pytest.fixture(scope="module")
@@ -252,3 +257,24 @@ def test_errors_say_what_to_do(shop: Snapshot, home: Path, encoder: TransformerE
     for wrong in ({"epochs": 0}, {"temperature": 0.0}, {"batch_texts": 2}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             FineTune(**{**asdict(FAST), **wrong})
+
+
+@pytest.mark.soak
+def test_hidden_products_of_the_sample_shop_are_found(tmp_path: Path) -> None:
+    """MiniLM on real titles: some minutes. Seed 0."""
+    print("seed 0")
+    mappings = load_mappings(RETAIL)
+    minilm = TransformerEncoder(device="cpu", cache=tmp_path)
+    with open_store(str(tmp_path / "shop.lbug"), Schema.load(RETAIL)) as store:
+        import_files(store, mappings, ImportOptions(rejects=tmp_path / "rejects"))
+        shop = read_snapshot(store, encoder=minilm)
+    options = replace(OPTIONS, fine_tune=FineTune(on=True, epochs=2), ks=(0, 1, 2))
+    lesson = text_lesson(Learner(shop, split_users(shop), options))
+    tuned = fine_tune(minilm, lesson, options.fine_tune, CPU)
+    assert tuned.losses[-1] < tuned.losses[0]
+    assert max(tuned.figures) > 1.2 * tuned.figures[0]
+    tuned.save(tmp_path / "encoder")
+    loaded = TransformerEncoder(str(tmp_path / "encoder"), "cpu")
+    rows = lesson.exam.rows
+    vectors = loaded.encode([lesson.texts[row] for row in rows])
+    assert lesson.exam.figure(vectors) == pytest.approx(max(tuned.figures), abs=1e-4)
