@@ -224,9 +224,11 @@ class _Course:
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(list(self.moving.values()), _MOST_NORM)
+        scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.rates.step()
+        if self.scaler.get_scale() >= scale:  # else a gradient overflowed, and nothing moved
+            self.rates.step()
         return float(loss.detach())
 
     def _encode(self, rows: Ints) -> Tensor:

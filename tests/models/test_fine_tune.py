@@ -126,6 +126,16 @@ def test_one_seed_gives_the_same_weights(
     assert other.losses[0] != tuned.losses[0]
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precisions_learn_as_much(
+    encoder: TransformerEncoder, lesson: TextLesson, tuned: Tuned, precision: str
+) -> None:
+    half = fine_tune(encoder, lesson, FAST, replace(CPU, precision=precision))
+    assert half.losses[0] == pytest.approx(tuned.losses[0], abs=0.05)
+    assert max(half.figures) == pytest.approx(max(tuned.figures), abs=0.08)
+    assert {weight.dtype for weight in half.model.parameters()} == {torch.float32}
+
+
 def test_saved_and_loaded_it_gives_the_same_vectors(
     encoder: TransformerEncoder, tuned: Tuned, tmp_path: Path
 ) -> None:
