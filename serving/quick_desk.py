@@ -5,9 +5,9 @@ requests that have reached the process are let in first, so that they share an a
 and so that refusals, which cost least, are not held up by answers. Answering has a share of the
 time all the same, however many come.
 
-An arrival is refused, before any of it is read, if its turn would not come in time. A desk that has
-begun to refuse lets fewer wait: whoever is let in is then answered soon. A refusal is not hurried:
-those who ask again at once would keep the server busy with refusing.
+An arrival is refused, before any of it is read, if its turn would not come in time. The more are
+refused, the fewer may wait: where most must be, whoever is let in is answered soon. A refusal is
+not hurried: those who ask again at once would keep the server busy with refusing.
 """
 
 from __future__ import annotations
@@ -26,22 +26,25 @@ Answer = TypeVar("Answer")
 _STILL = 12  # turns of the loop that a request takes at most from one sign of life to the next
 _LETTING_IN = 3.0  # seconds spent on letting requests in, for each second of answering
 _LEAST_TURN = 0.001  # seconds
-_REFUSING = 0.2  # seconds since the last refusal, for a desk that refuses
-_FEW = AT_ONCE // 2  # that may always wait, and no more while it refuses
+_SOON = 0.25  # of the patience, in which a quick question's turn comes
+_FEW = 4  # that may always wait
+_LATELY = 64  # arrivals
 
 
 class QuickDesk:
     """Answers questions in the event loop's own thread.
 
     Args:
-        patience: Seconds that a question may wait for its turn.
+        patience: Seconds that a question may wait where answers take long; a quick one waits for a
+            quarter of it. A refusal is held for all of it.
     """
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._waiting: deque[Ticket] = deque()
         self._batch_seconds = 0.0  # that answering takes at a time, lately
-        self._refused_at = -_REFUSING
+        self._pace = 0.0  # seconds from one answer to the next, lately
+        self._share = 1.0  # of the arrivals that were let in, lately
         self._arrivals = self._seen = self._still = 0
         self._turn_began = 0.0
 
@@ -53,15 +56,11 @@ class QuickDesk:
     def let_in(self) -> bool:
         """Whether there is room for an arrival; to be asked of every one, refused ones too."""
         self._arrivals += 1
-        waiting, now = len(self._waiting), perf_counter()
-        if waiting < _FEW:
-            return True
-        batches = waiting // AT_ONCE + 1
-        in_time = batches * (1 + _LETTING_IN) * self._batch_seconds <= self._patience
-        if in_time and now - self._refused_at > _REFUSING:
-            return True
-        self._refused_at = now
-        return False
+        waiting = len(self._waiting)
+        in_time = waiting * self._pace <= _SOON * self._patience * self._share**2
+        let = waiting < _FEW or in_time
+        self._share += (let - self._share) / _LATELY
+        return let
 
     async def hold(self) -> None:
         """Wait before a refusal is given."""
@@ -98,8 +97,9 @@ class QuickDesk:
         if tickets := take(self._waiting):
             began = perf_counter()
             results = answered(tickets)
-            took = perf_counter() - began
-            self._batch_seconds = KEEP * self._batch_seconds + (1 - KEEP) * took
+            now = perf_counter()
+            self._batch_seconds += (1 - KEEP) * (now - began - self._batch_seconds)
+            self._pace += (1 - KEEP) * ((now - self._turn_began) / len(tickets) - self._pace)
             hand_out(tickets, results)
         if self._waiting:
             self._begin_turn(loop)

@@ -96,28 +96,29 @@ def test_one_that_fails_fails_alone_and_what_is_given_up_is_never_begun() -> Non
     assert 5 not in begun
 
 
-def test_one_that_begins_to_refuse_lets_fewer_wait_until_it_has_not_for_a_while() -> None:
+def test_as_many_wait_as_are_answered_in_time_and_fewer_the_more_are_refused() -> None:
     async def body() -> None:
-        desk = QuickDesk(patience=0.05)
+        desk = QuickDesk(patience=0.42)
 
         def slowly(numbers: Sequence[int]) -> list[int]:
             time.sleep(0.1)
             return squares(numbers)
 
-        await desk.ask(slowly, 1)  # a tenth of it is its pace: 10 ms a batch, 40 with letting in
-        tasks = await waiting(desk, 15)
-        assert desk.let_in()  # the first batch
-        tasks += await waiting(desk, 1)
-        assert not desk.let_in()  # the second would wait for 80 ms
-        assert await asyncio.gather(*tasks) == squares([*range(15), 15])
-
-        tasks = await waiting(desk, 7)
+        await desk.ask(slowly, 1)  # a tenth of it is its pace: 10 ms, so ten are answered in time
+        tasks = await waiting(desk, 10)
         assert desk.let_in()
         tasks += await waiting(desk, 1)
-        assert not desk.let_in()  # it refuses, so half a batch is enough
+        assert [desk.let_in() for _ in range(100)] == [False] * 100  # most are refused
         await asyncio.gather(*tasks)
-        await asyncio.sleep(0.25)
-        tasks = await waiting(desk, 8)
+
+        tasks = await waiting(desk, 3)
+        assert desk.let_in()  # a few may always wait
+        tasks += await waiting(desk, 1)
+        assert not desk.let_in()
+        await asyncio.gather(*tasks)
+
+        assert all([desk.let_in() for _ in range(500)])  # and nobody is refused any more
+        tasks = await waiting(desk, 10)
         assert desk.let_in()
         await asyncio.gather(*tasks)
 
