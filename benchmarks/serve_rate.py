@@ -8,7 +8,7 @@ process from another core over loopback. Both are measured in turns:
 - the latency of each at half of its own maximum, requests at even intervals;
 - the service at 80 % of its maximum, and at twice that: refusals, and the latency of the rest.
 
-    python -m benchmarks.serve_rate [--seconds 4] [--rounds 3] [--json]
+    python -m benchmarks.serve_rate [--seconds 3] [--rounds 7] [--json]
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ async def one_payload(address: str) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=ITEMS)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))

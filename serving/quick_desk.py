@@ -23,7 +23,7 @@ from firstedge.serving.tickets import AT_ONCE, KEEP, Ticket, answered, hand_out,
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
-_STILL = 12  # turns of the loop that a request takes at most from one sign of life to the next
+_STILL = 8  # turns of the loop without a sign of a request, after which none is on its way
 _LETTING_IN = 3.0  # seconds spent on letting requests in, for each second of answering
 _LEAST_TURN = 0.001  # seconds
 _SOON = 0.25  # of the patience, in which a quick question's turn comes
