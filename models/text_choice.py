@@ -8,6 +8,7 @@ users.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 # Pairs are counted as for the spectrum: long histories by the root of their length less.
 _LENGTH_DISCOUNT = 0.5
 _ABOUT = "about.json"
+# Fine-tuned encoders that the cache holds, those used last: one may take gigabytes.
+KEPT = 4
 ENCODER = "encoder"
 
 
@@ -97,6 +100,7 @@ def retell(learner: Learner, encoder: TransformerEncoder, say: Callable[[str], N
     folder = cache / "fine-tuned" / _key(learner, lesson, encoder)
     if not (folder / _ABOUT).exists():
         _tune(learner, lesson, encoder, folder)
+    _keep(folder)
     about = json.loads((folder / _ABOUT).read_text("utf-8"))
     figures = about["figures"]
     say(f"fine-tuned texts: NDCG@20 of hidden items {figures[0]:.4f}, then {max(figures):.4f}")
@@ -143,6 +147,14 @@ def _key(learner: Learner, lesson: TextLesson, encoder: TransformerEncoder) -> s
             "texts": list(lesson.texts),
         }
     )
+
+
+def _keep(folder: Path) -> None:
+    """Mark a fine-tuned encoder as used, and remove what was not for longest."""
+    os.utime(folder)
+    held = (one for one in folder.parent.iterdir() if (one / _ABOUT).exists())
+    for old in sorted(held, key=lambda one: one.stat().st_mtime_ns, reverse=True)[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _tune(learner: Learner, lesson: TextLesson, encoder: TransformerEncoder, folder: Path) -> None:

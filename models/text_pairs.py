@@ -74,14 +74,14 @@ def text_pairs(
         texts: Of the items.
         hidden: bool[num_texts], texts that are in no pair.
     """
-    scale = 1 / np.sqrt(np.maximum(counts, 1))
-    pairs = sparse.coo_array(cooccurrence)
-    sources, targets = texts.of[pairs.row], texts.of[pairs.col]
-    shown = np.append(~hidden, False)  # the last one is that of items without a text
-    keep = shown[sources] & shown[targets] & (sources != targets)
-    weights = (pairs.data * scale[pairs.row] * scale[pairs.col])[keep].astype(np.float32)
-    shape = (len(texts.texts), len(texts.texts))
-    whole = sparse.csr_array(sparse.coo_array((weights, (sources[keep], targets[keep])), shape))
+    shown = np.flatnonzero(np.append(~hidden, False)[texts.of])  # -1, no text, is the last one
+    scale = (1 / np.sqrt(np.maximum(counts, 1))).astype(np.float32)
+    shape = (len(texts.of), len(texts.texts))
+    members = sparse.csr_array((scale[shown], (shown, texts.of[shown])), shape)
+    whole = sparse.csr_array(members.T @ cooccurrence @ members)
+    whole.setdiag(0)
+    whole.eliminate_zeros()
+    whole.sort_indices()
     mine = strongest(whole, whole.data, PARTNERS)
     return sparse.csr_array(mine.maximum(mine.T))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from firstedge.loaders.split import split_users
 from firstedge.loaders.text import TransformerEncoder
 from firstedge.loaders.transformer import load_model, padded, pooled, tokenize
 from firstedge.models import fine_tune as module
+from firstedge.models import text_choice
 from firstedge.models.bundle import Bundle
 from firstedge.models.bundle_file import load_bundle, save_bundle
 from firstedge.models.fine_tune import FineTune, TextLesson, Tuned, contrast, fine_tune
@@ -193,6 +195,17 @@ def test_the_bundle_is_of_the_fine_tuned_encoder(
     again = train(shop, OPTIONS, encoder=encoder)
     assert again.encoder_folder == bundle.encoder_folder
     np.testing.assert_array_equal(again.text, bundle.text)
+
+
+def test_the_cache_holds_those_used_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_choice, "KEPT", 2)
+    for age, name in enumerate(("new", "middle", "old", "oldest")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "about.json").write_text("{}")
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    (tmp_path / ".staging-of-another").mkdir()
+    text_choice._keep(tmp_path / "oldest")
+    assert {path.name for path in tmp_path.iterdir()} == {"oldest", "new", ".staging-of-another"}
 
 
 def test_it_goes_with_the_bundle_wherever_that_goes(
