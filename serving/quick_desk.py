@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TypeVar, cast
 
-from firstedge.serving.tickets import AT_ONCE, KEEP, Ticket, answered, hand_out, take
+from firstedge.serving.tickets import KEEP, Ticket, answered, hand_out, take
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")

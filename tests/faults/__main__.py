@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -36,6 +38,7 @@ def main() -> None:
     parser.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS))
     parser.add_argument("--tally", type=Path, help="keeps each fault, to go on another time")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the server is stopped on the way out
     print(f"seed {args.seed}", flush=True)
     rng = random.Random(args.seed)
     kinds = [(v, s, f) for f in args.faults for s in args.scenarios for v in NEO4J_VERSIONS]
