@@ -218,7 +218,7 @@ def _row(line: Line, one: Standing) -> str:
 def _budget_of(cell: Cell) -> str:
     if not cell.budget:
         return ""
-    return f"{cell.budget['trials']} trials or {cell.budget['minutes']:g} min"
+    return f"{cell.budget['trials']} fits or {cell.budget['minutes']:g} min"
 
 
 def _dates_of(one: Standing) -> str:

@@ -14,7 +14,7 @@ from benchmarks.quality import table
 from benchmarks.quality.__main__ import parse, tasks_of
 from benchmarks.quality.cells import Cell, figures_of, read_cell, write_cell
 from benchmarks.quality.learning import Watch
-from benchmarks.quality.search import Budget, search
+from benchmarks.quality.search import PRIORS, Budget, fit_priors, search
 from benchmarks.quality.shops import (
     ROOT,
     SAMPLED,
@@ -33,7 +33,8 @@ from firstedge.graph.store import open_store
 from firstedge.loaders.mapping import load_mappings
 from firstedge.models.baselines import Popularity, TrainingData
 from firstedge.models.comparison import EMBEDDING, OURS
-from firstedge.models.protocol import Evaluation, KShotCases, Ranker, build_cases
+from firstedge.models.neighbours import ItemKNN
+from firstedge.models.protocol import Evaluation, KShotCases, Ranker, build_cases, evaluate
 from firstedge.models.scorer import UserBatch
 from firstedge.models.space import Range
 from tests.models.small import WEIGHTS, histories_of, training_of
@@ -268,7 +269,7 @@ def test_the_page(tmp_path: Path) -> None:
     assert "160 test users, 2 folds pooled" in text
     assert "SASRec" in text.split("Unfinished, ")[1].splitlines()[0]  # one fold is of other data
     assert "Left out: text cosine (the shop has no texts)." in text
-    assert "| 7 trials or 0.5 min |" in text
+    assert "| 7 fits or 0.5 min |" in text
     assert "whichever came first. Measured 2026-01-02." in text
     figures = json.loads((tmp_path / "leaderboard.json").read_text())["own"]
     assert figures["against"]["best of all"]["method"] == "blend of closed forms"
@@ -337,3 +338,23 @@ def test_our_row_brings_its_embedding(own_shop: Path, tmp_path: Path) -> None:
     assert (ours.role, part.role) == ("ours", "part")
     assert ours.trials > 20
     assert ours.round == part.round
+
+
+def test_a_closed_form_is_tried_with_many_weights_of_the_popularity() -> None:
+    data, cases = skewed()
+    budget = Budget(trials=2, minutes=5, k=5)
+    start = ItemKNN(prior=1.0)
+    found = search(start, data, cases, budget)
+    assert found.trials == 2 * (PRIORS + 1)
+    # The figure is that of the plain method with the chosen options, asked as all others are.
+    plain = replace(start, **found.options).fit(data)
+    exact = evaluate(plain, cases, data.popularity, 5).objective
+    assert found.objective == pytest.approx(exact, abs=1e-9)
+    # No weight of the scale does better with the same fit.
+    one = fit_priors(start, data, cases, budget)
+    scale = [replace(start, prior=float(p)) for p in np.geomspace(0.003, 1.0, PRIORS)]
+    figures = [evaluate(m.fit(data), cases, data.popularity, 5).objective for m in (start, *scale)]
+    assert one.objective == pytest.approx(max(figures), abs=2e-3)  # ties are broken otherwise
+    assert figures[[start, *scale].index(replace(start, **one.options))] == pytest.approx(
+        max(figures), abs=2e-3
+    )
