@@ -193,7 +193,7 @@ class Publication:
         """Build the vector index and wait until it is online.
 
         Raises:
-            StoreError: If it fails.
+            StoreError: If it fails, or somebody else's index has its place.
         """
         # Not quantised: the scores of its answers are then those of the model to six digits.
         config = {
@@ -207,13 +207,42 @@ class Publication:
         self._link.constrain(_query("index_vectors", names), {"options": {"indexConfig": config}})
         deadline = time.monotonic() + _INDEX_SECONDS
         while time.monotonic() < deadline:
-            found = self._read("index_state", {"name": slot.index})
-            if found and found[0]["state"] == "ONLINE":
+            found = self._indexes(slot)
+            if slot.index not in found:
+                raise StoreError(
+                    f"the index {', '.join(found)} has the place of {slot.index}: drop it, and "
+                    "publish again"
+                )
+            if found[slot.index]["state"] == "ONLINE":
                 return
-            if found and found[0]["state"] == "FAILED":
-                raise StoreError(f"the index {slot.index}: {found[0]['failureMessage']}")
+            if found[slot.index]["state"] == "FAILED":
+                raise StoreError(f"the index {slot.index}: {found[slot.index]['failureMessage']}")
             time.sleep(0.1)
         raise StoreError(f"the index {slot.index} was not online after {_INDEX_SECONDS:.0f} s")
+
+    def index_fault(self, slot: Slot, dim: int) -> str:
+        """What keeps queries from the index of a slot that was published; "" if nothing does.
+
+        Args:
+            slot: What is published.
+            dim: How many numbers its vectors have.
+        """
+        found = self._indexes(slot).get(slot.index)
+        if found is None:
+            return f"the index {slot.index} is gone"
+        if found["dimensions"] != dim:
+            return (
+                f"the index {slot.index} takes vectors of {found['dimensions']} numbers, those of "
+                f"the model have {dim}"
+            )
+        state = found["state"]
+        return "" if state == "ONLINE" else f"the index {slot.index} is {state}"
+
+    def _indexes(self, slot: Slot) -> dict[str, dict[str, Any]]:
+        """The slot's index and what stands in its place, by name."""
+        label = self._schema.item.label
+        values = {"name": slot.index, "label": label, "property": slot.vector}
+        return {row["name"]: row for row in self._read("index_state", values)}
 
     def nearest(self, slot: Slot, vector: Sequence[float], candidates: int) -> list[str]:
         """Ids of the items that the index finds for a vector."""

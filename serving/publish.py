@@ -92,7 +92,7 @@ def publish(
 
     The slot that is not read is filled; then one small transaction moves the pointer. A run that
     was cut off changes nothing that is read, and the next one begins anew. A version that is read
-    already is not written again.
+    already is not written again, unless its index is gone or was made for other vectors.
 
     Args:
         store: A Neo4j store, opened under the bundle's Schema.
@@ -103,7 +103,8 @@ def publish(
     Raises:
         SettingsError: If the store is not in Neo4j.
         BundleError: If the model is too wide for an index, or new items do not fit the old ones.
-        StoreError: If another run of publishing took over, or the server fails.
+        StoreError: If another run of publishing took over, new items find no index that takes
+            them, or the server fails.
         StoreUnsupported: If the server is older than Neo4j 5.26.
     """
     options = options or PublishOptions()
@@ -113,7 +114,9 @@ def publish(
     if options.items:
         return _add_items(publication, bundle, version, current)
     if current is not None and current.version == version and not options.users:
-        return Published(version, current.slot.letter, changed=False)
+        fault = publication.index_fault(current.slot, space_of(current).dim)
+        if not fault:
+            return Published(version, current.slot.letter, changed=False)
     slot = current.slot.other if current is not None else Slot("a")
     publication.prepare()
     publication.claim(slot)
@@ -150,12 +153,17 @@ def roll_back(store: GraphStore, schema: Schema) -> str:
 
     Raises:
         StoreError: If there is none: nothing was published before, or the next is being written.
+            Or if its index is gone.
     """
     publication = open_publication(store, schema)
     current = publication.current()
     if current is None:
         raise StoreError(f"nothing is published in {store.url}")
-    return publication.turn(current.slot.other)
+    slot = current.slot.other
+    before = next((one for one in publication.models() if one.slot == slot and one.ready), None)
+    if before and (fault := publication.index_fault(slot, space_of(before).dim)):
+        raise StoreError(f"{fault}: publish that version again")
+    return publication.turn(slot)
 
 
 def unpublish(store: GraphStore, schema: Schema) -> None:
@@ -228,6 +236,8 @@ def _add_items(
             "update` keeps it): publish the whole model"
         )
     slot, space = current.slot, space_of(current)
+    if fault := publication.index_fault(slot, space.dim):
+        raise StoreError(f"{fault}: publish the whole model")
     publication.join(slot)
     there = publication.published(slot)
     new = np.array([id_ not in there for id_ in bundle.items.ids], np.bool_)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from neo4j import GraphDatabase
 
+from firstedge.graph.errors import StoreAccessDenied
+from firstedge.graph.neo4j_slots import Slot
 from firstedge.graph.neo4j_store import Neo4jStore
 from firstedge.graph.queries import QUERIES, render
 from firstedge.models.bundle import Bundle
@@ -113,6 +115,69 @@ def test_the_server_has_nothing_to_remark_on_the_queries(
             summary = driver.execute_query(render(bundle.schema, name), values).summary
             remarks = [one for one in summary.gql_status_objects if one.is_notification]
             assert not [one.status_description for one in remarks]
+
+
+def test_what_is_printed_can_be_pasted(store: Neo4jStore, server: Any, bundle: Bundle) -> None:
+    """`:params` takes a map of Cypher, and the database may speak either language by default."""
+    languages = ["5"] if server.release.version.startswith("5.") else ["5", "25"]
+    for name, params in QUERIES.items():
+        [row] = ask(store, f"RETURN {params} AS params")
+        values = {**row["params"], "k": 5} | {"user": "new3", "item": "i007"}
+        query = render(bundle.schema, name)
+        plain = ask(store, query, **values)
+        assert plain
+        for language in languages:
+            assert ask(store, f"CYPHER {language}\n{query}", **values) == plain
+
+
+def test_a_stranger_written_by_three_lines_of_cypher_is_answered(
+    store: Neo4jStore, bundle: Bundle
+) -> None:
+    ada = """
+    CREATE (ada:User {id: 'ada'})
+    WITH ada MATCH (item:Item {id: 'i007'})
+    CREATE (ada)-[:PURCHASED {key: 'ada-1', time: timestamp()}]->(item)
+    """
+    store.link.write(lambda tx: tx.run(ada).consume())
+    try:
+        library = Library.of(store, bundle)
+        row = library.users.ids.row("ada")
+        assert library.users.users.take(row, row + 1).given.targets.tolist() == [7]
+        assert not difference(store, library, "ada")
+    finally:
+        store.link.write(lambda tx: tx.run("MATCH (u:User {id: 'ada'}) DETACH DELETE u").consume())
+
+
+def test_what_asks_the_publication_is_refused_a_write(
+    store: Neo4jStore, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publication = open_publication(store, bundle.schema)
+    slot, honest = Slot("a"), store.link.read
+
+    def evil(work: Any) -> Any:
+        return honest(lambda tx: (work(tx), tx.run("CREATE (:Item {id: 'x'})").consume()))
+
+    monkeypatch.setattr(store.link, "read", evil)
+    monkeypatch.setattr(store.link, "write", None)
+    vector = [1.0] * int(publication_dim(honest))
+    for read in (
+        publication.models,
+        lambda: publication.find("item", ["i007"]),
+        lambda: publication.nearest(slot, vector, 5),
+        lambda: publication.published(slot),
+        lambda: publication.index_fault(slot, len(vector)),
+        lambda: Library.of(store, bundle),
+        lambda: ask(store, render(bundle.schema, "similar"), item="i007", k=5),
+    ):
+        with pytest.raises(StoreAccessDenied, match="read access mode"):
+            read()
+    monkeypatch.undo()
+    assert store.counts()["items"] == len(bundle.items) + 1
+
+
+def publication_dim(read: Any) -> int:
+    query = "MATCH (m:FirstedgeModel {slot: 'a'}) RETURN m.dim AS dim"
+    return int(read(lambda tx: tx.run(query).single(strict=True)["dim"]))
 
 
 def test_similar_items_are_those_of_the_library(store: Neo4jStore, bundle: Bundle) -> None:

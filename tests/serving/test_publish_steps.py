@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firstedge.graph.errors import BundleError, SettingsError, StoreError
+from firstedge.graph.errors import BundleError, SettingsError, StoreError, StoreUnsupported
 from firstedge.graph.neo4j_publication import Publication
 from firstedge.graph.neo4j_slots import Slot
 from firstedge.graph.neo4j_store import Neo4jStore
@@ -123,6 +123,56 @@ def test_of_two_runs_the_later_one_goes_on(store: Neo4jStore) -> None:
         first.finish(Slot("a"), {})
     second.finish(Slot("a"), {"version": "second"})
     assert [model.version for model in second.models()] == ["second"]
+
+
+def test_an_index_of_another_dimension_is_told_of_and_mended(store: Neo4jStore) -> None:
+    bundle, slot = shop_bundle(ITEMS), Slot("a")
+    publish(store, bundle, "old", FEW)
+    [dim] = [row["n"] for row in ask(store, "MATCH (m:FirstedgeModel) RETURN m.dim AS n")]
+    replace_index(store, slot, slot.index, dim - 1)
+    told = f"{slot.index} takes vectors of {dim - 1} numbers, those of the model have {dim}"
+    with pytest.raises(StoreError, match=f"{told}: publish the whole model"):
+        publish(store, bundle, options=replace(FEW, items=True))
+    done = publish(store, bundle, "old", FEW)
+    assert (done.changed, done.slot) == (True, "b")
+    assert not difference(store, Library.of(store, bundle), "new5")
+    with pytest.raises(StoreError, match=told):
+        roll_back(store, bundle.schema)
+    drop_index(store, slot.index)
+    with pytest.raises(StoreError, match=f"the index {slot.index} is gone"):
+        roll_back(store, bundle.schema)
+    assert not difference(store, Library.of(store, bundle), "new5")
+
+
+def test_an_index_in_the_place_of_ours_is_named(store: Neo4jStore) -> None:
+    bundle, slot = shop_bundle(ITEMS), Slot("b")
+    publish(store, bundle, "old", FEW)
+    replace_index(store, slot, "mine", 64)
+    with pytest.raises(StoreError, match=f"the index mine has the place of {slot.index}: drop it"):
+        publish(store, shop_bundle(ITEMS, 4), "new", FEW)
+    assert not difference(store, Library.of(store, bundle), "new5")
+    drop_index(store, "mine")
+    assert publish(store, shop_bundle(ITEMS, 4), "new", FEW).slot == "b"
+
+
+def test_publishing_needs_a_server_that_knows_its_indexes(
+    store: Neo4jStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store.link, "version", (5, 25))
+    with pytest.raises(StoreUnsupported, match=r"publishing needs Neo4j 5\.26 or later.*is 5\.25"):
+        publish(store, shop_bundle(ITEMS))
+
+
+def drop_index(store: Neo4jStore, name: str) -> None:
+    store.link.constrain(f"DROP INDEX {name} IF EXISTS")  # type: ignore[arg-type]
+
+
+def replace_index(store: Neo4jStore, slot: Slot, name: str, dim: int) -> None:
+    """Another vector index in place of a slot's."""
+    drop_index(store, slot.index)
+    options = {"indexConfig": {"vector.dimensions": dim, "vector.similarity_function": "cosine"}}
+    query = f"CREATE VECTOR INDEX {name} FOR (n:Item) ON (n.{slot.vector}) OPTIONS $options"
+    store.link.constrain(query, {"options": options})  # type: ignore[arg-type]
 
 
 def test_only_neo4j_takes_a_publication(tmp_path: Any) -> None:
