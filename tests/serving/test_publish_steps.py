@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firstedge.graph.errors import BundleError, SettingsError, StoreError, StoreUnsupported
+from firstedge.graph.errors import (
+    BundleError,
+    SettingsError,
+    StoreError,
+    StoreUnavailable,
+    StoreUnsupported,
+)
 from firstedge.graph.neo4j_publication import Publication
 from firstedge.graph.neo4j_slots import Slot
 from firstedge.graph.neo4j_store import Neo4jStore
@@ -109,6 +115,32 @@ def test_new_items_join_what_is_published(store: Neo4jStore) -> None:
     other = replace(whole, c=whole.c + 1)
     with pytest.raises(BundleError, match="publish the whole model"):
         publish(store, other, options=replace(FEW, items=True))
+
+
+def test_new_items_that_were_cut_off_join_the_next_time(
+    store: Neo4jStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = shop_bundle(ITEMS)
+    known = np.arange(ITEMS) < ITEMS - 9
+    old, new = without(whole, known), newcomers(whole, known)
+    publish(store, old, "most", FEW)
+    library, honest = Library.of(store, old), Publication._guarded
+    calls: list[str] = []
+
+    def guarded(self: Publication, slot: Slot, query: str, values: Any) -> None:
+        calls.append(values["property"])
+        if len(calls) == 2:
+            raise StoreUnavailable("the server was killed")
+        honest(self, slot, query, values)
+
+    monkeypatch.setattr(Publication, "_guarded", guarded)
+    with pytest.raises(StoreUnavailable):
+        publish(store, new, options=replace(FEW, items=True))
+    assert calls == [Slot("a").input, Slot("a").vector]  # an item is there once it has a vector
+    assert not difference(store, library, "u00")
+    done = publish(store, new, options=replace(FEW, items=True))
+    assert (done.items, done.changed) == (9, True)
+    assert not difference(store, Library.of(store, new), "u00")
 
 
 def test_of_two_runs_the_later_one_goes_on(store: Neo4jStore) -> None:
