@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -55,6 +54,18 @@ class Stage:
     parts: dict[str, float] = field(default_factory=dict)
 
 
+# Linux counts into a process's peak what the process that started it held: so a small one does.
+STARTER = """
+import os, subprocess, sys
+child = subprocess.Popen(sys.argv[2:])
+_, status, usage = os.wait4(child.pid, 0)
+with open(sys.argv[1], "w") as file:
+    print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss, file=file)
+code = os.waitstatus_to_exitcode(status)
+sys.exit(code if code >= 0 else 128 - code)
+"""
+
+
 def run(command: list[str]) -> tuple[Stage, str]:
     """Run a command, and give what it took and what it printed.
 
@@ -62,17 +73,16 @@ def run(command: list[str]) -> tuple[Stage, str]:
         SystemExit: If it fails.
     """
     began = time.perf_counter()
-    with tempfile.TemporaryFile() as out:
-        child = subprocess.Popen(command, stdout=out)
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
+    with tempfile.NamedTemporaryFile() as told, tempfile.TemporaryFile() as out:
+        starter = [sys.executable, "-c", STARTER, told.name, *command]
+        code = subprocess.run(starter, stdout=out, check=False).returncode
         seconds = time.perf_counter() - began
-        if child.returncode:
-            raise SystemExit(f"{' '.join(command[:6])} ... ended with {child.returncode}")
+        if code:
+            raise SystemExit(f"{' '.join(command[:6])} ... ended with {code}")
+        cpu, peak = map(float, told.read().split())
         out.seek(0)
         printed = out.read().decode()
-    to_gib = 1 << 30 if sys.platform == "darwin" else 1 << 20  # bytes there, KiB elsewhere
-    cpu, gib = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / to_gib
+    gib = peak / (1 << 30 if sys.platform == "darwin" else 1 << 20)  # bytes there, KiB elsewhere
     return Stage(round(seconds, 1), round(cpu, 1), round(gib, 2)), printed
 
 
