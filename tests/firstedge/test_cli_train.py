@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import firstedge as fe
 from tests.firstedge.conftest import Run
+from tests.models.purchases import purchases
 
 NUM_USERS, NUM_ITEMS = 150, 24
 PLAIN = ("--encoder", "none", "--device", "cpu", "--json")
@@ -26,22 +27,7 @@ def write_tastes(path: str) -> None:
     with fe.open_store(path) as store:
         store.write("users", pa.table({"id": [f"u{row:03d}" for row in range(NUM_USERS)]}))
         store.write("items", pa.table({"id": [f"i{row:03d}" for row in range(NUM_ITEMS)]}))
-        store.write("events", events_of(users, items, "first"))
-
-
-def events_of(users: np.ndarray, items: np.ndarray, name: str) -> pa.Table:
-    n = len(users)
-    return pa.table(
-        {
-            "user": [f"u{row:03d}" for row in users],
-            "target": [f"i{row:03d}" for row in items],
-            "kind": ["purchase"] * n,
-            "time": np.arange(n) * 60_000,
-            "seq": np.zeros(n, np.int64),
-            "weight": pa.nulls(n, pa.float64()),
-            "key": [f"{name}-{row}" for row in range(n)],
-        }
-    )
+        store.write("events", purchases(users, items, "first"))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +69,7 @@ def test_update_takes_what_came_since(run: Run) -> None:
     with fe.open_store("shop.lbug") as store:
         store.write("items", pa.table({"id": ["i099"]}))
         fans = np.arange(0, 60, 2)
-        store.write("events", events_of(fans, np.full(len(fans), 99), "second"))
+        store.write("events", purchases(fans, np.full(len(fans), 99), "second"))
     shown = run("update", *PLAIN)
     assert shown.code == 0, shown.err
     after = fe.load_bundle("bundle")

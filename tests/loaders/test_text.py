@@ -13,6 +13,7 @@ from transformers import BertConfig, BertModel, BertTokenizer
 from firstedge.graph.errors import MissingDependency, SettingsError
 from firstedge.loaders import text as text_module
 from firstedge.loaders.text import TransformerEncoder, batches
+from tests.loaders.tiny_bert import save_bert
 
 TITLES = [
     "WHITE HANGING HEART T-LIGHT HOLDER",
@@ -33,20 +34,7 @@ def chinese(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of two layers with a vocabulary of Chinese characters, saved as a folder."""
     folder = tmp_path_factory.mktemp("tiny-chinese")
     characters = sorted(set("红色茶杯蓝花园铲子陶瓷的大小"))
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters]
-    (folder / "vocab.txt").write_text("\n".join(words), "utf-8")
-    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=12,
-    )
-    BertModel(config).eval().save_pretrained(folder)
-    return folder
+    return save_bert(folder, characters, 12)
 
 
 def by_hand(folder: Path, text: str, max_length: int = 12) -> np.ndarray:

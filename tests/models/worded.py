@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import torch
-from transformers import BertConfig, BertModel, BertTokenizer
 
 from firstedge.graph.store import GraphStore
+from tests.loaders.tiny_bert import save_bert
+from tests.models.purchases import purchases
 
 SCHEMA = """
 [user]
@@ -34,22 +34,8 @@ TITLES = tuple(
 
 
 def write_bert(folder: Path) -> Path:
-    """A BERT of two layers with random weights, 16 dimensions, a token for every word."""
-    folder.mkdir(parents=True, exist_ok=True)
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *NAMES, *THINGS, "something"]
-    (folder / "vocab.txt").write_text("\n".join(words), "utf-8")
-    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=16,
-    )
-    BertModel(config).eval().save_pretrained(folder)
-    return folder
+    """A tiny BERT with a token for every word of the shop."""
+    return save_bert(folder, (*NAMES, *THINGS, "something"), 16)
 
 
 def colours_of(ids: Iterable[str]) -> list[str]:
@@ -72,13 +58,4 @@ def fill_store(store: GraphStore, num_users: int = 400, seed: int = 0) -> None:
     store.write("users", pa.table({"id": ids, "wish": wishes}))
     items_of = [f"i{row:03d}" for row in range(len(TITLES))]
     store.write("items", pa.table({"id": items_of, "title": TITLES}))
-    events = {
-        "user": [f"u{row:03d}" for row in users],
-        "target": [f"i{row:03d}" for row in items],
-        "kind": ["purchase"] * n,
-        "time": np.arange(n) * 60_000,
-        "seq": np.zeros(n, np.int64),
-        "weight": pa.nulls(n, pa.float64()),
-        "key": [f"e{row}" for row in range(n)],
-    }
-    store.write("events", pa.table(events))
+    store.write("events", purchases(users, items, "e"))
