@@ -18,7 +18,7 @@ from firstedge.graph.errors import FirstedgeError
 from firstedge.models.bundle_file import CURRENT, load_bundle
 from firstedge.settings import BUNDLE, STORE, AsJson, BundlePath, SchemaPath, StoreUrl, load_schema
 
-_ANSWERING = ("numpy", "scipy", "pyarrow", "safetensors", "ladybug", "neo4j")
+_ANSWERING = ("numpy", "numkong", "scipy", "pyarrow", "safetensors", "ladybug", "neo4j")
 _TRAINING = ("torch", "torch-geometric", "transformers", "scikit-learn", "implicit")
 
 

@@ -1,10 +1,12 @@
 """The best items for users: found by fast arithmetic, scored and ordered by the exact one.
 
-A matrix product gives all scores of several users in a fraction of the time of the Scorer's exact
-sums, but rounds otherwise. How far the two can lie apart is known (Higham, Accuracy and Stability
-of Numerical Algorithms, 3.1: m products and sums in any order err by at most about m eps / 2 times
-the sum of sizes). So whatever lies that far below the k-th best estimate is out, and the few dozen
-items that remain get their exact scores. The answer is to the last bit that of scoring everything.
+Products of vectors in bfloat16 give all scores of several users in a fraction of the time of the
+Scorer's exact sums, but not quite. How far the two can lie apart is known: what rounding to
+bfloat16 changes, see `serving/halves.py`, and what sums in another order do (Higham, Accuracy and
+Stability of Numerical Algorithms, 3.1: m products and sums in any order err by at most about
+m eps / 2 times the sum of sizes). So whatever lies that far below the k-th best estimate is out,
+and the few dozen items that remain get their exact scores. The answer is to the last bit that of
+scoring everything.
 """
 
 from __future__ import annotations
@@ -16,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from firstedge.models.scorer import Scorer, Terms, UserBatch
-from firstedge.serving.topk import rows_reaching, top_k
+from firstedge.serving.halves import Doubles, HalfVectors, lengths_of
+from firstedge.serving.topk import rows_reaching
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
 _EPS = float(np.finfo(np.float32).eps)
-_BLOCK = 8192  # scores at a time: small enough to stay in the core's cache
 _MOST = 4096  # pairs whose vectors are gathered; where more are as good as equal, all are scored
 
 
@@ -64,10 +66,8 @@ class Finder:
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
-        bundle = scorer.bundle
+        self._vectors = HalfVectors((scorer.bundle.w, scorer.bundle.text))
         self._highest = float(np.abs(scorer.static).max(initial=0))
-        self._longest = float(np.linalg.norm(bundle.w, axis=1).max(initial=0))
-        self._longest_text = float(np.linalg.norm(bundle.text, axis=1).max(initial=0))
 
     def find(self, users: UserBatch, wanted: Sequence[Wanted]) -> list[Found]:
         """The best items of each user.
@@ -78,40 +78,27 @@ class Finder:
         """
         if not len(users):
             return []
-        if len(users) == 1:  # exact sums of one user read no more than estimates do
-            return [self._find_one(users, wanted[0])]
         terms = self._scorer.terms(users)
-        estimates = self._estimate(terms)
+        estimates, margins = self._estimate(terms, users)
         self._leave_out(estimates, users, wanted)
-        margins = self._margins(terms, users)
         rows = [
             rows_reaching(estimate, one.k, margin)
-            for estimate, one, margin in zip(estimates, wanted, margins, strict=True)
+            for estimate, one, margin in zip(estimates, wanted, margins.tolist(), strict=True)
         ]
         return in_order(rows, self._exact(users, terms, rows), wanted)
 
-    def _find_one(self, user: UserBatch, wanted: Wanted) -> Found:
-        scores = self._scorer.score(user)
-        self._leave_out(scores, user, [wanted])
-        rows = top_k(scores[0], wanted.k)
-        return Found(rows, scores[0, rows])
+    def _estimate(self, terms: Terms, users: UserBatch) -> tuple[Floats, Doubles]:
+        """float32[num_users, n], about the scores; and float64[num_users], their margins.
 
-    def _estimate(self, terms: Terms) -> Floats:
-        """float32[num_users, n]: the scores, but for rounding."""
-        scorer, bundle = self._scorer, self._scorer.bundle
-        n = scorer.num_items
-        estimates = np.empty((len(terms), n), np.float32)
-        nets, texts = terms.net.T.copy(), terms.text.T.copy() if terms.told.any() else None
-        step = max(_BLOCK // len(terms), 1)
-        for start in range(0, n, step):
-            block = slice(start, start + step)
-            part = bundle.w[block] @ nets
-            if texts is not None:
-                part += bundle.text[block] @ texts
-            estimates[:, block] = part.T
-        estimates += scorer.static
+        Of two items, one may have the higher score and an estimate lower by up to the margin.
+        """
+        scorer, dense = self._scorer, np.hstack((terms.net, terms.text))
+        products, errors = self._vectors.products(dense)
+        estimates = np.empty((len(terms), scorer.num_items), np.float32)
+        for rows, block in products:
+            np.add(block, scorer.static[rows], out=estimates[:, rows])
         scorer.add_sparse(estimates, terms)
-        return estimates
+        return estimates, 2 * errors + self._margins(dense, terms, users)
 
     def _leave_out(self, estimates: Floats, users: UserBatch, wanted: Sequence[Wanted]) -> None:
         """Minus infinity for what may not be answered."""
@@ -123,17 +110,15 @@ class Finder:
         out = (given.targets < self._scorer.num_items) & excludes[given.users]
         estimates[given.users[out], given.targets[out]] = -np.inf
 
-    def _margins(self, terms: Terms, users: UserBatch) -> list[float]:
-        """How far below an estimate another may lie whose score is higher."""
+    def _margins(self, dense: Floats, terms: Terms, users: UserBatch) -> Doubles:
+        """What sums of float32 in another order make of it, of products, edges and the rest."""
         edges = 2 * users.given.counts + users.profile_counts
-        sizes = np.sqrt(np.vecdot(terms.net, terms.net)).astype(np.float64) * self._longest
-        sizes += np.sqrt(np.vecdot(terms.text, terms.text)) * self._longest_text + self._highest
+        sizes = lengths_of(dense) * self._vectors.longest + self._highest
         if terms.lifts is not None:
             sizes += np.abs(terms.lifts).max(axis=1)
         for _, _, values in (*terms.edges, terms.profiles):
             sizes += float(np.abs(values).max(initial=0)) * edges
-        additions = terms.net.shape[1] + terms.text.shape[1] + edges + 8
-        return (4 * _EPS * additions * sizes).tolist()
+        return 4 * _EPS * (dense.shape[1] + edges + 8) * sizes
 
     def _exact(self, users: UserBatch, terms: Terms, rows: Sequence[Ints]) -> list[Floats]:
         """The scores of each user's rows."""

@@ -1,4 +1,4 @@
-"""The Recommender: Queries in, Rankings out. numpy only; safe to use from several threads."""
+"""The Recommender: Queries in, Rankings out. No torch; safe to use from several threads."""
 
 from __future__ import annotations
 

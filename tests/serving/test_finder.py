@@ -17,18 +17,20 @@ from tests.models.test_scorer import batch
 LARGE = random_bundle(num_items=5_000, num_categories=6)
 
 
-def assert_exact(bundle: Bundle, seed: int) -> None:
+def assert_exact(bundle: Bundle, seed: int, at_once: int = 16) -> None:
     scorer, rng = Scorer(bundle), np.random.default_rng(seed)
-    users, n = batch(bundle, 12, seed), len(bundle.items)
+    users, n = batch(bundle, 16, seed), len(bundle.items)
     masks = (None, rng.random(n) < 0.5, rng.random(n) < 3 / n)
     wanted = [
         Wanted(int(rng.integers(1, 40)), masks[rng.integers(3)], bool(rng.integers(2)))
         for _ in range(len(users))
     ]
-    scores = scorer.score(users)
-    for user, (found, one) in enumerate(
-        zip(Finder(scorer).find(users, wanted), wanted, strict=True)
-    ):
+    scores, finder = scorer.score(users), Finder(scorer)
+    answers = []
+    for start in range(0, len(users), at_once):
+        some = slice(start, min(start + at_once, len(users)))
+        answers += finder.find(users.take(some.start, some.stop), wanted[some])
+    for user, (found, one) in enumerate(zip(answers, wanted, strict=True)):
         allowed = np.ones(n, np.bool_) if one.mask is None else one.mask.copy()
         if one.exclude_given:
             given = users.take(user, user + 1).given.targets
@@ -40,9 +42,10 @@ def assert_exact(bundle: Bundle, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("at_once", [1, 4, 16])
 @pytest.mark.parametrize("bundle", [random_bundle(), LARGE], ids=["small", "large"])
-def test_it_is_what_scoring_everything_gives(bundle: Bundle, seed: int) -> None:
-    assert_exact(bundle, seed)
+def test_it_is_what_scoring_everything_gives(bundle: Bundle, seed: int, at_once: int) -> None:
+    assert_exact(bundle, seed, at_once)
 
 
 NO_TEXT = {"text": np.zeros((5_000, 0), np.float32), "text_axes": np.zeros((12, 0), np.float32)}
@@ -50,6 +53,7 @@ CHANGES = {
     "no net": {"coefficients": Coefficients(prior=0.7, category=0.4, profile=0.3, text=0.5)},
     "prior alone": {"coefficients": Coefficients()},
     "no text": NO_TEXT,
+    "tiny": {"w": LARGE.w * np.float32(1e-38)},
     "huge": {"w": LARGE.w * np.float32(1e6)},
     "endless": {"w": LARGE.w * np.float32(1e37)},
 }
