@@ -86,7 +86,6 @@ def build_bundle(schema: Schema, rng: np.random.Generator) -> Bundle:
         profile_lifts=Edges.none(0, ITEMS),
         edges=Edges.none(ITEMS, ITEMS),
         category_lifts=Edges.none(0, 0),
-        text=normal(ITEMS, 0),
         text_axes=normal(0, 0),
         user_text=normal(0, DIM),
         text_w=normal(0, DIM),

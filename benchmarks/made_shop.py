@@ -56,6 +56,14 @@ def build_bundle(shape: Shape, rng: np.random.Generator) -> Bundle:
     v = np.concatenate((w, taste(m))) + np.float32(0.3) * taste(n + m)
     text = taste(n)[:, :text_dim].copy()
     text /= np.maximum(np.linalg.norm(text, axis=1, keepdims=True), 1e-9)
+    k = np.maximum(np.arange(11, dtype=np.float32), 1)[:, None]
+    encoder_dim = ENCODER_DIM if shape.text else 0
+
+    def wide(net: np.ndarray, of_text: np.ndarray | None = None) -> np.ndarray:
+        """The dimensions of text beside the net's; zeros if None."""
+        zeros = np.zeros((len(net), text_dim), np.float32)
+        return np.column_stack((net, zeros if of_text is None else of_text))
+
     return Bundle(
         items=Vocabulary(tuple(f"{row:08d}" for row in range(n))),
         categories=Vocabulary(tuple(f"c{row:04d}" for row in range(m)), "category"),
@@ -71,27 +79,24 @@ def build_bundle(shape: Shape, rng: np.random.Generator) -> Bundle:
             category_names=tuple(f"category {row}" for row in range(m)),
             properties={"price": tuple(rng.integers(1, 100, n).tolist())},
         ),
-        coefficients=Coefficients(
-            prior=0.3, category=0.7, interest=1, profile=1, text=1 if shape.text else 0, net=1
-        ),
+        coefficients=Coefficients(prior=0.3, category=0.7, interest=1, profile=1, net=1),
         prior=-np.log1p(popularity),
-        w=w,
+        w=wide(w, text),
         b=normal(n) * np.float32(0.1),
-        v=v,
-        c=normal(11, DIM) * np.float32(0.1),
-        s=np.ones((11, DIM), np.float32),
+        v=wide(v, np.pad(text, ((0, m), (0, 0)))),
+        c=wide(normal(11, DIM) * np.float32(0.1)),
+        s=wide(np.ones((11, DIM), np.float32), np.repeat(k**-0.5, text_dim, 1)),
         kind=np.zeros(len(schema.kind), np.float32),
         recency=np.zeros(10, np.float32),
-        profile=normal(2, DIM) * np.float32(0.1),
+        profile=wide(normal(2, DIM) * np.float32(0.1)),
         profile_lifts=_edges((2, n), n // 2, rng),
         edges=_edges((n, n), shape.edges, rng),
         category_lifts=_edges((m, m), m // 2, rng),
-        text=text,
-        text_axes=np.eye(ENCODER_DIM if shape.text else 0, text_dim, dtype=np.float32),
-        user_text=np.zeros((ENCODER_DIM if shape.text else 0, DIM), np.float32),
-        text_w=np.zeros((ENCODER_DIM if shape.text else 0, DIM), np.float32),
-        text_v=np.zeros((ENCODER_DIM if shape.text else 0, DIM), np.float32),
-        category_w=normal(m, DIM),
+        text_axes=np.eye(encoder_dim, text_dim, dtype=np.float32),
+        user_text=np.zeros((encoder_dim, DIM + text_dim), np.float32),
+        text_w=np.zeros((encoder_dim, DIM + text_dim), np.float32),
+        text_v=np.zeros((encoder_dim, DIM + text_dim), np.float32),
+        category_w=wide(normal(m, DIM)),
         encoder="made-up" if shape.text else "",
     )
 

@@ -18,7 +18,6 @@ from firstedge.models.evidence import Evidence
 from firstedge.models.item_encoder import ItemGraph
 from firstedge.models.net import Net
 from firstedge.models.newcomers import category_means
-from firstedge.models.text_axes import along
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -86,13 +85,13 @@ class Learned:
     @classmethod
     def of_bundle(cls, bundle: Bundle) -> Self:
         """What `assemble` put into a bundle."""
-        dim = bundle.dim - EXTRA
+        dim = bundle.of_text.start
         names = ("v", "w", "c", "profile", "user_text", "text_v", "text_w", "category_w")
         return cls(
             **{name: getattr(bundle, name)[:, :dim] for name in names},
             bias=bundle.b,
             s=bundle.s[:, 0],
-            g=bundle.c[:, dim],
+            g=bundle.c[:, bundle.of_text.stop],
             kind=bundle.kind,
             recency=bundle.recency,
         )
@@ -100,19 +99,23 @@ class Learned:
 
 @dataclass(frozen=True)
 class ByK:
-    """How much popularity and the net say at each k, beside what they say at all k alike.
+    """Weights that a bundle has within its vectors: of what is said by k, and of text.
 
     Attributes:
         recent: Of the log popularity of late at k >= 1.
         start_prior: Of the log popularity at k = 0, in place of the coefficient `prior`.
         start_recent: Of the log popularity of late at k = 0.
         start_net: Of what the net says of everybody at k = 0, in place of the coefficient `net`.
+        text: theta, of the given items' texts about an item with an event in training.
+        new_text: The same about an item without one.
     """
 
     recent: float = 0.0
     start_prior: float = 0.0
     start_recent: float = 0.0
     start_net: float = 0.0
+    text: float = 0.0
+    new_text: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -144,21 +147,25 @@ def assemble(
     """A bundle with these edges and coefficients.
 
     Further dimensions of w carry what depends on k but on no edge alone, see `EXTRA`: g_k log p_j
-    of the net, the popularities by k, and what every given item says of j alike.
+    of the net, the popularities by k, and what every given item says of j alike. Texts have theirs
+    before them, if they have a weight.
 
     Args:
         draft: Everything else.
         edges: Item edges, [n, n].
         lean: float32[n], what an edge to any item adds to item j, beside `edges`.
         coefficients: Weights of the terms.
-        by_k: Weights that depend on k.
+        by_k: Weights within the vectors.
     """
     snapshot, net, data = draft.snapshot, draft.learned, draft.data
     # Without a weight the net is silent, and its dimensions serve the others alone; what it says of
     # everybody at k = 0 has a weight of its own.
     heard = np.float32(coefficients.net > 0)
     heard_first = np.float32(coefficients.net > 0 or by_k.start_net > 0)
-    gamma = coefficients.net or 1.0
+    gamma = np.float32(coefficients.net or 1.0)
+    axes = draft.text_axes if by_k.text or by_k.new_text else draft.text_axes[:, :0]
+    text, r = snapshot.item_text @ axes, axes.shape[1]
+    first, popular = _by_k(net, coefficients, by_k)
     return Bundle(
         items=snapshot.items,
         categories=snapshot.categories,
@@ -166,60 +173,81 @@ def assemble(
         schema=snapshot.schema,
         table=item_table(snapshot, data),
         # The popularities are weighed by k, in c.
-        coefficients=replace(coefficients, net=gamma, prior=0.0),
+        coefficients=replace(coefficients, net=float(gamma), prior=0.0),
         prior=newcomer_values(data.log_prior, data),
-        w=_outputs(draft, heard_first, lean / np.float32(gamma)),
-        b=heard * newcomer_values(net.bias, data),
-        v=_inputs(net, heard),
-        c=_by_k(net, coefficients, by_k),
-        s=np.column_stack(
-            (np.repeat(net.s[:, None], net.w.shape[1] + EXTRA - 1, 1), 0 * net.s + 1)
+        w=_wide(
+            heard_first * net.w,
+            _thetas(data, by_k)[:, None] / gamma * text,
+            _popularities(draft, heard_first, lean / gamma),
         ),
+        b=heard * newcomer_values(net.bias, data),
+        v=_inputs(heard * net.v, text),
+        c=_wide(first, r, popular),
+        s=_scales(net, r),
         kind=net.kind,
         recency=net.recency,
-        profile=_widen(heard * net.profile),
+        profile=_wide(heard * net.profile, r),
         profile_lifts=Edges.of(draft.profile_lifts),
         edges=edges,
         category_lifts=Edges.of(draft.evidence.lifts),
-        text=along(snapshot.item_text, draft.text_axes),
-        text_axes=draft.text_axes,
-        user_text=_widen(heard * net.user_text),
-        text_w=_widen(net.text_w),
-        text_v=_widen(heard * net.text_v),
-        category_w=_widen(net.category_w),
+        text_axes=axes,
+        user_text=_wide(heard * net.user_text, r),
+        text_w=_wide(heard_first * net.text_w, np.float32(by_k.new_text) / gamma * axes),
+        text_v=_wide(heard * net.text_v, axes),
+        category_w=_wide(heard_first * net.category_w, r),
         encoder=snapshot.encoder,
     )
 
 
-def _outputs(draft: Draft, heard: np.float32, lean: Floats) -> Floats:
-    """float32[n, d], w: the net's, popularity as the net weighs it, the popularities, the lean."""
+def _wide(net: Floats, text: Floats | int, extra: Floats | None = None) -> Floats:
+    """The net's dimensions, those of text (zeros, by their number), and EXTRA (zeros if None)."""
+    zeros = np.zeros((len(net), EXTRA), np.float32) if extra is None else extra
+    between = np.zeros((len(net), text), np.float32) if isinstance(text, int) else text
+    return np.column_stack((net, between, zeros))
+
+
+def _thetas(data: TrainingData, by_k: ByK) -> Floats:
+    """float32[n], the weight of the text of each item."""
+    return np.where(data.counts > 0, by_k.text, by_k.new_text).astype(np.float32)
+
+
+def _popularities(draft: Draft, heard: np.float32, lean: Floats) -> Floats:
+    """float32[n, EXTRA], of w: popularity as the net weighs it, the popularities, the lean."""
     data = draft.data
     ever, late = newcomer_values(data.log_prior, data), newcomer_values(draft.late, data)
-    return np.column_stack((heard * draft.learned.w, heard * ever, ever, late, lean))
+    return np.column_stack((heard * ever, ever, late, lean))
 
 
-def _inputs(net: Learned, heard: np.float32) -> Floats:
-    """float32[n + m, d], v: the net's, and 1 for items where every item says alike."""
-    items = (np.arange(len(net.v)) < len(net.w)).astype(np.float32)
-    return np.column_stack((heard * net.v, np.zeros((len(net.v), EXTRA - 1), np.float32), items))
+def _inputs(net: Floats, text: Floats) -> Floats:
+    """float32[n + m, d], v: the net's, texts of items, and 1 where every item says alike."""
+    n, m = len(text), len(net) - len(text)
+    alike = np.zeros((n + m, EXTRA), np.float32)
+    alike[:n, -1] = 1
+    return _wide(net, np.pad(text, ((0, m), (0, 0))), alike)
 
 
-def _scales(net: Learned) -> Floats:
-    """float32[K, d], s: the net's, and 1 where every item says alike."""
-    s = np.repeat(net.s[:, None], net.w.shape[1] + EXTRA, 1)
-    s[:, -1] = 1
-    return s
+def _scales(net: Learned, texts: int) -> Floats:
+    """float32[K, d], s: the net's, k^-.5 of texts, so that they are averaged, and 1."""
+    steps, dim = len(net.s), net.w.shape[1]
+    k = np.maximum(np.arange(steps), 1)
+    of_text = (k**-0.5).astype(np.float32)
+    return _wide(
+        np.repeat(net.s[:, None], dim, 1),
+        np.repeat(of_text[:, None], texts, 1),
+        np.ones((steps, EXTRA), np.float32),
+    )
 
 
-def _by_k(net: Learned, coefficients: Coefficients, by_k: ByK) -> Floats:
-    """float32[K, d], c: the net's, g, the weights of both popularities, nothing for the lean."""
+def _by_k(net: Learned, coefficients: Coefficients, by_k: ByK) -> tuple[Floats, Floats]:
+    """c: float32[K, dim] of the net; float32[K, EXTRA], g and the weights of both popularities."""
     gamma, steps = np.float32(coefficients.net or 1.0), len(net.c)
     said = np.column_stack((net.c, net.g))
     said[0] *= np.float32(by_k.start_net) / gamma
     said[1:] *= np.float32(coefficients.net > 0)
     popular = np.tile(np.array((coefficients.prior, by_k.recent), np.float32), (steps, 1))
     popular[0] = by_k.start_prior, by_k.start_recent
-    return np.column_stack((said, popular / gamma, np.zeros(steps, np.float32)))
+    nothing = np.zeros(steps, np.float32)  # of the lean
+    return said[:, :-1], np.column_stack((said[:, -1], popular / gamma, nothing))
 
 
 def newcomer_values(values: Floats, data: TrainingData) -> Floats:
@@ -254,8 +282,3 @@ def item_table(snapshot: Snapshot, data: TrainingData) -> ItemTable:
         category_names=snapshot.texts.categories,
         properties={name: tuple(stored[name].to_pylist()) for name in names.properties},
     )
-
-
-def _widen(array: Floats) -> Floats:
-    """Zeros in the dimensions that are not the net's."""
-    return np.pad(array, ((0, 0), (0, EXTRA)))

@@ -1,7 +1,7 @@
 """The Bundle: all that is needed to score, and nothing else.
 
     score(j) = eta log p_j + k^-.5 sum_i a_i (S_ij + phi_i g(c_i, c_j) + repeat [i = j])
-             + beta sum_f P_fj + theta t_j . mean_i(t_i) + gamma (u . w_j + b_j)
+             + beta sum_f P_fj + gamma (u . w_j + b_j)
     u        = c_k + profile vectors + W_text text(user) + s_k * k^-.5 sum_i a_i v_i
     phi_i    = the coefficient `category` where i is an item, `interest` where it is a category
     a_i      = weight_i exp(recency_i + kind_i)
@@ -9,6 +9,11 @@
 The sums run over the given targets i, items and categories alike; k is their number, and c and s
 are indexed by min(k, rows - 1). `models/scorer.py` computes this, `models/bundle_file.py` keeps it
 on disk.
+
+The vectors hold what the net learned, then r dimensions of text, then EXTRA. Along the dimensions
+of text v_i is the text of i, s_k is k^-.5 and w_j is theta_j / gamma times the text of j: the
+product is theta_j times the text of j with the weighted mean of the given texts, where theta is
+another one for items without an event in training.
 """
 
 from __future__ import annotations
@@ -43,8 +48,7 @@ class Coefficients:
         category: of the category lifts g from given items.
         interest: of the category lifts g from given categories.
         profile: beta, of the profile lifts P.
-        text: theta, of the cosine between texts.
-        net: gamma, of the learned embedding.
+        net: gamma, of the vectors.
         repeat: of an item given already (matters only with exclude_given=False).
     """
 
@@ -52,7 +56,6 @@ class Coefficients:
     category: float = 0.0
     interest: float = 0.0
     profile: float = 0.0
-    text: float = 0.0
     net: float = 0.0
     repeat: float = 0.0
 
@@ -105,9 +108,8 @@ class Bundle:
         profile_lifts: P, edges from profile values to items [f, n].
         edges: S, edges from items to items [n, n], pruned.
         category_lifts: g, edges from categories to categories [m, m].
-        text: float32[n, r], unit text vectors of items along `text_axes` (r = 0: the model uses no
-            text).
-        text_axes: float32[t, r], from an encoded text to the axes that items are compared along.
+        text_axes: float32[t, r], from an encoded text to the dimensions of text, those before the
+            last EXTRA (r = 0: the model compares no texts).
         user_text: float32[t, d], W_text.
         text_w: float32[t, d], item text to its part of w, for items never seen in training.
         text_v: float32[t, d], item text to its part of v.
@@ -135,7 +137,6 @@ class Bundle:
     profile_lifts: Edges
     edges: Edges
     category_lifts: Edges
-    text: Floats
     text_axes: Floats
     user_text: Floats
     text_w: Floats
@@ -159,7 +160,6 @@ class Bundle:
             "kind": (len(self.schema.kind),),
             "recency": self.recency.shape[:1],
             "profile": (f, d),
-            "text": (n, r),
             "text_axes": (t, r),
             "user_text": (t, d),
             "text_w": (t, d),
@@ -187,6 +187,12 @@ class Bundle:
     def dim(self) -> int:
         """Dimensions of user and item vectors."""
         return int(self.w.shape[1])
+
+    @property
+    def of_text(self) -> slice:
+        """Where the dimensions of text lie in v and w."""
+        stop = self.dim - EXTRA
+        return slice(stop - self.text_axes.shape[1], stop)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Every array field by name, as shared references."""

@@ -32,7 +32,7 @@ from firstedge.models.bundle import Bundle, Coefficients, ItemTable
 from firstedge.models.card import model_card
 from firstedge.models.edges import Edges
 
-FORMAT = 2
+FORMAT = 3
 KEPT_VERSIONS = 2
 CURRENT, MANIFEST, TENSORS, CARD = "current", "manifest.json", "model.safetensors", "README.md"
 ENCODER = "encoder"

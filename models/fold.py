@@ -8,11 +8,10 @@ All dense terms go into the product, block by block:
     category       one-hot primary category          sum_i a_i phi_i g(c_i, .)
     profile        P_.j                              beta where the user has the value
     static         eta log p_j + gamma b_j           1
-    text           t_j                               theta mean_i(t_i)
 
-For an index by cosine the x are centred, every block is scaled (and q's inversely) such that they
-lie as close to the q as they can, and one more number brings them to unit length (Neyshabur and
-Srebro 2015). With h the scales and m the mean,
+For an index by cosine the x are centred, every dimension of the net and every other block is scaled
+(and q's inversely) such that they lie as close to the q as they can, and one more number brings
+them to unit length (Neyshabur and Srebro 2015). With h the scales and m the mean,
 
     x' = [h (x - m), sqrt(1 - |h (x - m)|^2)],  q' = [q / h, 0]
     q . x = |q'| cos(q', x') + q' . h m
@@ -36,6 +35,7 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 MOST_DIMENSIONS = 4096  # of a vector index in Neo4j
+BLOCKS = 4
 _REACH = 0.95  # the longest vector before the last number, so that new items fit too
 
 
@@ -45,14 +45,14 @@ class Space:
 
     Attributes:
         columns: int64[m'], the primary category of each column of the block, -1 for none.
-        widths: Widths of the blocks: net, category, profile, static, text.
-        scales: h, one a block.
+        widths: Widths of the blocks: net, category, profile, static.
+        scales: float64[sum(widths)], h, the same within every block but the net's.
         centre: float64[sum(widths)], h m.
     """
 
     columns: npt.NDArray[np.int64]
-    widths: tuple[int, int, int, int, int]
-    scales: tuple[float, float, float, float, float]
+    widths: tuple[int, int, int, int]
+    scales: Doubles
     centre: Doubles
 
     @property
@@ -60,9 +60,11 @@ class Space:
         """Length of a folded vector, with the last number."""
         return sum(self.widths) + 1
 
-    def spread(self) -> Doubles:
-        """float64[sum(widths)]: h of every dimension."""
-        return np.repeat(self.scales, self.widths)
+    def blocks(self) -> tuple[slice, slice, slice, slice]:
+        """Where the blocks lie."""
+        ends = np.cumsum(self.widths).tolist()
+        net, category, profile, static = map(slice, (0, *ends[:-1]), ends)
+        return net, category, profile, static
 
     @classmethod
     def of(cls, bundle: Bundle) -> Space:
@@ -72,30 +74,20 @@ class Space:
             BundleError: If its vectors are too wide for an index.
         """
         columns = np.unique(bundle.table.primary.astype(np.int64))
-        with_text = bool(bundle.coefficients.text) and bundle.text.shape[1]
-        widths = (
-            bundle.dim,
-            len(columns),
-            len(bundle.profile_values),
-            1,
-            bundle.text.shape[1] if with_text else 0,
-        )
+        widths = (bundle.dim, len(columns), len(bundle.profile_values), 1)
         if sum(widths) + 1 > MOST_DIMENSIONS:
             raise BundleError(
                 f"this model needs vectors of {sum(widths) + 1:,} dimensions ({widths[0]} of the "
-                f"net, {widths[1]:,} categories, {widths[2]:,} profile values, {widths[4]} of "
-                f"text), and Neo4j indexes up to {MOST_DIMENSIONS:,}: use fewer categories or "
-                "profile fields"
+                f"net and of text, {widths[1]:,} categories, {widths[2]:,} profile values), and "
+                f"Neo4j indexes up to {MOST_DIMENSIONS:,}: use fewer categories or profile fields"
             )
-        plain = cls(columns, widths, (1.0,) * 5, np.zeros(sum(widths)))
+        plain = cls(columns, widths, np.ones(sum(widths)), np.zeros(sum(widths)))
         x = plain.products(bundle)
         mean = x.mean(0)
         scales = _scales(bundle, plain, x - mean)
-        spread = np.repeat(scales, widths)
-        longest = float(np.linalg.norm((x - mean) * spread, axis=1).max(initial=1e-9))
-        net, category, profile, static, text = (scale * _REACH / longest for scale in scales)
-        fitted = (net, category, profile, static, text)
-        return cls(columns, widths, fitted, mean * np.repeat(fitted, widths))
+        longest = float(np.linalg.norm((x - mean) * scales, axis=1).max(initial=1e-9))
+        scales *= _REACH / longest
+        return cls(columns, widths, scales, mean * scales)
 
     def products(self, bundle: Bundle) -> Doubles:
         """float64[n, sum(widths)]: x."""
@@ -107,7 +99,6 @@ class Space:
             (primary[:, None] == self.columns).astype(np.float64),
             bundle.profile_lifts.matrix().toarray().T.astype(np.float64),
             static[:, None],
-            bundle.text[:, : self.widths[4]].astype(np.float64),
         ]
         return np.concatenate(blocks, axis=1)
 
@@ -117,7 +108,7 @@ class Space:
         Raises:
             BundleError: If an item lies outside: it came later, and is unlike all that were there.
         """
-        x = self.products(bundle) * self.spread() - self.centre
+        x = self.products(bundle) * self.scales - self.centre
         x = x if rows is None else x[rows]
         rest = 1 - (x * x).sum(1)
         alien = ~np.isin(
@@ -146,8 +137,9 @@ class Space:
         given = lifts[sources] * phi[:, None]
         share = (primary[:, None] == self.columns).mean(0) if n else np.zeros(len(self.columns))
         mean = given @ share
-        net = bundle.v.astype(np.float64) / self.scales[0]
-        parts = (net, (given - mean[:, None]) / self.scales[1], mean[:, None])
+        of_net, of_category, _, _ = self.blocks()
+        net = bundle.v.astype(np.float64) / self.scales[of_net]
+        parts = (net, (given - mean[:, None]) / self.scales[of_category], mean[:, None])
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def constants(self, bundle: Bundle) -> dict[str, Any]:
@@ -156,22 +148,18 @@ class Space:
         c and s are one list for each number of edges: once Neo4j has read a long list, it takes
         longer for every vector that it reads in the same query.
         """
-        net, _, profile, static, text = self.scales
-        theta = float(bundle.coefficients.text)
-        text_centre = self.centre[sum(self.widths[:4]) :]
+        of_net, _, of_profile, of_static = self.blocks()
+        shares = bundle.coefficients.profile / self.scales[of_profile]
         return {
             "dim": self.dim,
             "net": self.widths[0],
             "categories": self.widths[1],
             "profiles": self.widths[2],
-            "texts": self.widths[4],
-            **_by_step("before", bundle.c.astype(np.float64) / net),
+            **_by_step("before", bundle.c.astype(np.float64) / self.scales[of_net]),
             **_by_step("scale", bundle.s.astype(np.float64)),
             "steps": len(bundle.c),
-            "profile_share": float(bundle.coefficients.profile) / profile,
-            "static_share": 1 / static,
-            "text_share": theta / text**2,
-            "text_centre": (theta * text_centre / text**2).tolist(),
+            "profile_share": float(shares[0]) if len(shares) else 0.0,
+            "static_share": float(1 / self.scales[of_static][0]),
             "centre": self.centre.tolist(),
             "recency": np.exp(bundle.recency.astype(np.float64)).tolist(),
             "kind_factors": np.exp(bundle.kind.astype(np.float64)).tolist(),
@@ -184,56 +172,56 @@ class Space:
         The score without the item edges and the repeat is q' . x' + q' . h m + the second.
         """
         b, given = scorer.bundle, users.given
-        n = len(b.items)
-        by, d = b.coefficients, self.widths[0]
+        of_net, _, of_profile, of_static = self.blocks()
         inputs = self.inputs(b).astype(np.float64)
         sums = np.zeros((len(users), inputs.shape[1]))
         np.add.at(sums, given.users, scorer.edge_weights(given)[:, None] * inputs[given.targets])
-        sums[:, :d] = scorer.embed_users(users) / self.scales[0]
+        sums[:, of_net] = scorer.embed_users(users) / self.scales[of_net]
         profiles = np.zeros((len(users), self.widths[2]))
         of = np.repeat(np.arange(len(users)), users.profile_counts)
-        np.add.at(profiles, (of, users.profile_rows), by.profile / self.scales[2])
-        text = np.zeros((len(users), self.widths[4]))
-        items = given.targets < n
-        np.add.at(text, given.users[items], b.text[given.targets[items], : self.widths[4]])
-        counts = np.bincount(given.users[items], minlength=len(users))
-        text *= by.text / self.scales[4] / np.maximum(counts, 1)[:, None]
-        static = np.full((len(users), 1), 1 / self.scales[3])
+        shares = b.coefficients.profile / self.scales[of_profile]
+        np.add.at(profiles, (of, users.profile_rows), shares[users.profile_rows])
+        static = np.full((len(users), 1), 1 / self.scales[of_static])
         last = np.zeros((len(users), 1))
-        q = np.concatenate((sums[:, :-1], profiles, static, text, last), axis=1)
+        q = np.concatenate((sums[:, :-1], profiles, static, last), axis=1)
         return q, sums[:, -1]
 
     def profile_vectors(self, bundle: Bundle) -> Floats:
         """float32[f, d]: what a profile value adds to the net's part of q'."""
-        return (bundle.profile.astype(np.float64) / self.scales[0]).astype(np.float32)
+        of_net = self.blocks()[0]
+        return (bundle.profile.astype(np.float64) / self.scales[of_net]).astype(np.float32)
 
 
 def _by_step(name: str, rows: Doubles) -> dict[str, list[float]]:
     return {f"{name}_{step}": row.tolist() for step, row in enumerate(rows)}
 
 
-def _scales(bundle: Bundle, space: Space, x: Doubles) -> list[float]:
-    """The scales that make |x'| |q'| least: h^2 = |q| / |x|, block by block.
+def _scales(bundle: Bundle, space: Space, x: Doubles) -> Doubles:
+    """The scales that make |x'| |q'| least: h^2 = |q| / |x|, by the net's dimensions and by block.
 
-    How long the blocks of q are is told by strangers with one given item.
+    How large the q are is told by strangers with one given item.
     """
-    by = bundle.coefficients
     inputs = space.inputs(bundle)[: len(bundle.items)].astype(np.float64)
-    d, columns = space.widths[:2]
-    typical = (
-        _length(inputs[:, :d]) + _length(bundle.c.astype(np.float64)),
-        _length(inputs[:, d : d + columns]),
-        by.profile,
-        1.0,
-        by.text,
-    )
-    scales = []
-    start = 0
-    for width, q in zip(space.widths, typical, strict=True):
-        size = _length(x[:, start : start + width])
-        scales.append(float(np.sqrt((q + 1e-3) / (size + 1e-3))))
-        start += width
+    of_net, of_category, of_profile, of_static = space.blocks()
+    scales = np.ones(x.shape[1])
+    before = bundle.c.astype(np.float64)
+    scales[of_net] = _fit(_sizes(inputs[:, of_net]) + _sizes(before), _sizes(x[:, of_net]))
+    for block, q in (
+        (of_category, _length(inputs[:, of_category])),
+        (of_profile, bundle.coefficients.profile),
+        (of_static, 1.0),
+    ):
+        scales[block] = _fit(q, _length(x[:, block]))
     return scales
+
+
+def _fit(q: Any, x: Any) -> Any:
+    return np.sqrt((q + 1e-3) / (x + 1e-3))
+
+
+def _sizes(rows: Doubles) -> Doubles:
+    """float64[d]: the root mean square of each column."""
+    return np.asarray(np.sqrt((rows**2).sum(0) / max(len(rows), 1)))
 
 
 def _length(rows: Doubles) -> float:

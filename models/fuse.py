@@ -21,7 +21,7 @@ from firstedge.models.scorer import Scorer, UserBatch
 
 Floats = npt.NDArray[np.float32]
 
-TERMS = ("prior", "net", "category", "interest", "profile", "text")
+TERMS = ("prior", "net", "category", "interest", "profile")
 NONE = Coefficients(prior=0.0)
 # Half-lives of the popularity of late that are tried, in days.
 HALF_LIVES = (7.0, 30.0, 90.0, 365.0)
@@ -62,7 +62,7 @@ class Fusion:
         sizes: Weights of the pruned deviations and of the column means of S.
         most_edges: Edges kept of each item.
         half_life: Of the popularity of late, in days.
-        by_k: Weights that depend on k.
+        by_k: Weights within the vectors.
         coefficients: Of the other terms; repeats apart.
         objective: Mean NDCG over validation users and ks, of the pruned model.
         trials: Combinations that were evaluated.
@@ -136,6 +136,7 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
     weights = {"interest": UNSEEN_INTEREST, **dict.fromkeys(pruned, 1.0), **found.weights}
     sizes = (weights.get("edges", 0.0), weights.get("lean", 0.0))
     coefficients = Coefficients(**{name: weights.get(name, 0.0) for name in TERMS})
+    weights["new_text"] = weights.get("text", 0.0)
     by_k = ByK(**{field.name: weights.get(field.name, 0.0) for field in fields(ByK)})
     trials = free.trials + found.trials
     objective = found.objective
@@ -198,6 +199,8 @@ class Terms:
         for name in TERMS[2:]:
             if _matters(self.none, name):
                 channels[name] = self._alone(replace(NONE, **{name: 1.0}))
+        if draft.text_axes.shape[1] and draft.snapshot.item_text.any():
+            channels["text"] = Scorer(self._bundle(NONE, ByK(text=1.0, new_text=1.0))).score
         return channels
 
     def edges(self, edges: sparse.csr_array) -> Channel:
@@ -232,9 +235,7 @@ def _matters(bundle: Bundle, term: str) -> bool:
     """Whether a term can be anything but zero."""
     if term in ("category", "interest"):
         return len(bundle.category_lifts) > 0
-    if term == "profile":
-        return len(bundle.profile_lifts) > 0
-    return term != "text" or bool(bundle.text.any())
+    return term != "profile" or len(bundle.profile_lifts) > 0
 
 
 def _by_k(weights: Floats, items: Floats) -> Channel:

@@ -81,16 +81,12 @@ class Terms:
 
     Attributes:
         net: float32[num_users, d], gamma u.
-        text: float32[num_users, r], theta times the mean text of their given items.
-        told: bool[num_users], who has a given item, so that `text` says something.
         edges: S and repeat, each as (user, item, value).
         lifts: float32[num_users, m + 1], by the items' category; None where all are zero.
         profiles: The profile lifts, as (user, item, value).
     """
 
     net: Floats
-    text: Floats
-    told: npt.NDArray[np.bool_]
     edges: tuple[Triples, Triples]
     lifts: Floats | None
     profiles: Triples
@@ -139,7 +135,6 @@ class Scorer:
         by = bundle.coefficients
         # A net that says nothing (a bundle of closed forms alone) is not asked.
         self._net = np.float32(by.net if bundle.w.any() else 0.0)
-        self._text = np.float32(by.text)
         self.static: Floats = (by.prior * bundle.prior + by.net * bundle.b).astype(np.float32)
         self._user_text = np.ascontiguousarray(bundle.user_text.T)
 
@@ -171,7 +166,7 @@ class Scorer:
         return (a * np.repeat(scale, given.counts)).astype(np.float32)
 
     def embed_users(self, users: UserBatch) -> Floats:
-        """float32[num_users, d]: u, such that u . w_j is what the net adds to item j's score."""
+        """float32[num_users, d]: u, such that u . w_j is what vectors add to item j's score."""
         b = self.bundle
         u = b.c[self._steps(users.given)] + self._embed_edges(users.given)
         if len(users.profile_rows):
@@ -208,9 +203,6 @@ class Scorer:
         scores = np.zeros(len(of), np.float32)
         if self._net:
             scores = np.vecdot(terms.net[of], b.w[items])
-        if terms.told.any():
-            told = np.flatnonzero(terms.told[of])
-            scores[told] += np.vecdot(terms.text[of[told]], b.text[items[told]])
         scores += self.static[items]
         pairs = of * self.num_items + items
         for users, columns, values in terms.edges:
@@ -263,15 +255,10 @@ class Scorer:
         return self.bundle.s[self._steps(given)] * sums
 
     def _terms(self, u: Floats, given: Given, profiles: Triples) -> Terms:
-        offsets, items, share = _mean_of_items(given, self.num_items)
-        speaks = bool(self._text) and self.bundle.text.shape[1] > 0
-        text = _weighted_sums(self.bundle.text, offsets, items, self._text * share)
         weights = self.edge_weights(given)
         edges = self._item_terms(given.users, given.targets, weights)
         lifts = self._lifts(given, weights)
-        return Terms(
-            self._net * u, text, (offsets[1:] > offsets[:-1]) & speaks, edges, lifts, profiles
-        )
+        return Terms(self._net * u, edges, lifts, profiles)
 
     def _lifts(self, given: Given, weights: Floats) -> Floats | None:
         """float32[num_users, m + 1]: how the given targets lift the items of each category."""
@@ -284,15 +271,11 @@ class Scorer:
         return lifts
 
     def _products(self, terms: Terms) -> Floats:
-        """float32[num_users, n]: the dense terms, net and text."""
-        if self._net:
-            scores = np.vecdot(terms.net[:, None, :], self.bundle.w)
-        else:
-            scores = np.zeros((len(terms), self.num_items), np.float32)
-        told = np.flatnonzero(terms.told)
-        if len(told):
-            scores[told] += np.vecdot(terms.text[told, None, :], self.bundle.text)
-        return scores
+        """float32[num_users, n]: the products of vectors."""
+        if not self._net:
+            return np.zeros((len(terms), self.num_items), np.float32)
+        products: Floats = np.vecdot(terms.net[:, None, :], self.bundle.w)
+        return products
 
     def add_sparse(self, scores: Floats, terms: Terms) -> None:
         """Add the terms of edges and profiles to float32[num_users, n]."""
@@ -316,12 +299,6 @@ class Scorer:
             columns = lifts[:, self.category_of[items]].toarray()
             columns = columns[self._category_of_targets[given.targets]]
             parts += lifting[:, None] * columns
-        if self._text and b.text.shape[1]:
-            of = np.flatnonzero(given.targets < self.num_items)
-            _, rows, share = _mean_of_items(given, self.num_items)
-            parts[of] += (
-                self._text * share[:, None] * np.vecdot(b.text[rows][:, None, :], b.text[items])
-            )
         return parts
 
     def _lift_weights(self, given: Given) -> Floats:
@@ -376,12 +353,3 @@ def _weighted_sums(table: Floats, offsets: Ints, rows: Ints, weights: Floats) ->
     """float32[num_users, d]: sums of weights * table[rows] between offsets."""
     shape = (len(offsets) - 1, len(table))
     return np.asarray(sparse.csr_array((weights, rows, offsets), shape=shape) @ table)
-
-
-def _mean_of_items(given: Given, num_items: int) -> Triples:
-    """(offsets, items, share): a user's given items, and one over their number for each."""
-    is_item = given.targets < num_items
-    counts = np.bincount(given.users[is_item], minlength=len(given))
-    offsets = np.concatenate(([0], np.cumsum(counts)))
-    share = np.repeat((1 / np.maximum(counts, 1)).astype(np.float32), counts)
-    return offsets, given.targets[is_item], share

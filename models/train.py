@@ -41,6 +41,7 @@ from firstedge.models.fuse import (
     late_popularity,
 )
 from firstedge.models.fusion import Arena
+from firstedge.models.hidden_items import Askable, HideOptions, choose_new_text
 from firstedge.models.item_encoder import ItemEncoder, ItemGraph
 from firstedge.models.item_graph import build_item_graph, item_features
 from firstedge.models.net import Net, NetOptions
@@ -283,8 +284,20 @@ class Learner:
 
     def fuse(self, draft: Draft, without: Collection[str] = ()) -> Fusion:
         """Choose the coefficients, those of the channels ``without`` zero."""
-        options = FuseOptions(self.options.edges_per_item, self.half_life, frozenset(without))
-        return fuse(draft, self.wide, options)
+        how = FuseOptions(self.options.edges_per_item, self.half_life, frozenset(without))
+        found = fuse(draft, self.wide, how)
+        if "text" in without or not draft.text_axes.shape[1]:
+            return found
+        options = self.options
+        askable = Askable(
+            self.held.validation,
+            known_users(self.snapshot, self.split.validation),
+            self.weights,
+        )
+        ks = [k for k in self.ks if k]
+        hide = HideOptions(ks, options.most_cells, options.least_users, options.fit.seed)
+        new_text = choose_new_text(draft, found.coefficients, found.by_k, askable, hide)
+        return replace(found, by_k=replace(found.by_k, new_text=new_text))
 
     def finish(self, draft: Draft, fusion: Fusion) -> Bundle:
         """The bundle as it was fused, its weight of repeats chosen too."""

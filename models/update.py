@@ -126,7 +126,7 @@ def _mean(vectors: Floats, snapshot: Snapshot) -> Floats:
 def _check(bundle: Bundle, snapshot: Snapshot) -> None:
     if "fusion" not in bundle.about:
         raise BundleError("this bundle does not say how it was fused: `firstedge train` it")
-    if snapshot.encoder != bundle.encoder or snapshot.item_text.shape[1] != len(bundle.text_axes):
+    if snapshot.encoder != bundle.encoder or snapshot.item_text.shape[1] != len(bundle.text_w):
         raise BundleError(
             f"the bundle was trained with the encoder {bundle.encoder!r}, the snapshot was read "
             f"with {snapshot.encoder!r}: read it with the same one, or train again"

@@ -25,10 +25,9 @@ from firstedge.loaders.digest import Digest
 from firstedge.loaders.rows import aligned
 from firstedge.loaders.template import format_texts
 from firstedge.loaders.tree import primary_categories, tree_depths
-from firstedge.models.bundle import EXTRA, Bundle, ItemTable
+from firstedge.models.bundle import Bundle, ItemTable
 from firstedge.models.edges import Edges
-from firstedge.models.newcomers import category_means
-from firstedge.models.text_axes import along
+from firstedge.models.newcomers import embed_newcomers
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -168,7 +167,7 @@ def _text_vectors(
     bundle: Bundle, table: pa.Table, ids: Vocabulary, encoder: TextEncoder | None
 ) -> Floats:
     """float32[n, t]: unit vectors of the texts of items that were not trained on, else zeros."""
-    vectors = np.zeros((len(ids), len(bundle.text_axes)), np.float32)
+    vectors = np.zeros((len(ids), len(bundle.text_w)), np.float32)
     new = np.flatnonzero(bundle.items.rows(ids.ids, "skip") < 0)
     if encoder is not None and len(new) and vectors.shape[1]:
         template = bundle.schema.item.text or bundle.schema.item.title
@@ -204,7 +203,6 @@ def _with_rows(bundle: Bundle, ids: Vocabulary) -> Bundle:
         w=longer(bundle.w),
         b=longer(bundle.b),
         v=longer(bundle.v),
-        text=longer(bundle.text),
         edges=_longer_edges(bundle.edges, more, more),
         profile_lifts=_longer_edges(bundle.profile_lifts, 0, more),
     )
@@ -221,27 +219,15 @@ def _embedded(bundle: Bundle, num_trained: int, found: _Found) -> Bundle:
     new = np.flatnonzero(rows >= num_trained)
     if not len(new):
         return bundle
-    at, text, members = rows[new], found.vectors[new], found.members[new]
-    n, trained = len(bundle.items), slice(num_trained)
-    share = 1 / np.maximum(np.diff(members.indptr), 1).astype(np.float32)[:, None]
+    at, members = rows[new], found.members[new]
     primary = _primary(bundle, members)
-    w = text @ bundle.text_w + (members @ bundle.category_w) * share
-    v = text @ bundle.text_v + (members @ bundle.v[n:]) * share
-    # The last dimensions are of popularity, and of what any given item says of this one.
-    silent = not bundle.w[trained, :-EXTRA].any()
-    w[:, :-EXTRA] *= not silent
-    for column in range(-EXTRA, -1):
-        w[:, column] = _usual(bundle, bundle.w[:, column], primary, num_trained)
-    w[:, -1], v[:, -EXTRA:-1], v[:, -1] = 0, 0, 1
-    prior = _usual(bundle, bundle.prior, primary, num_trained)
-    bias = _usual(bundle, bundle.b, primary, num_trained)
+    made = embed_newcomers(bundle, bundle.table.counts, found.vectors[new], members, primary)
     return replace(
         bundle,
-        w=_with(bundle.w, at, w),
-        v=_with(bundle.v, at, v),
-        text=_with(bundle.text, at, along(text, bundle.text_axes)),
-        prior=_with(bundle.prior, at, prior),
-        b=_with(bundle.b, at, bias),
+        w=_with(bundle.w, at, made.w),
+        v=_with(bundle.v, at, made.v),
+        prior=_with(bundle.prior, at, made.prior),
+        b=_with(bundle.b, at, made.b),
     )
 
 
@@ -249,15 +235,6 @@ def _with(array: Floats, rows: Ints, values: Floats) -> Floats:
     copied = array.copy()
     copied[rows] = values
     return copied
-
-
-def _usual(bundle: Bundle, values: Floats, primary: Ints, num_trained: int) -> Floats:
-    """What stands for the values of newcomers in these categories."""
-    trained = slice(num_trained)
-    counts, of = bundle.table.counts[trained], bundle.table.primary[trained]
-    m = len(bundle.categories)
-    means = category_means(values[trained], counts, of, m)
-    return means[np.where(primary >= 0, primary, m)]
 
 
 def _primary(bundle: Bundle, members: sparse.csr_array) -> Ints:

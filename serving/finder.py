@@ -66,7 +66,7 @@ class Finder:
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
-        self._vectors = HalfVectors((scorer.bundle.w, scorer.bundle.text))
+        self._vectors = HalfVectors(scorer.bundle.w)
         self._highest = float(np.abs(scorer.static).max(initial=0))
 
     def find(self, users: UserBatch, wanted: Sequence[Wanted]) -> list[Found]:
@@ -92,13 +92,13 @@ class Finder:
 
         Of two items, one may have the higher score and an estimate lower by up to the margin.
         """
-        scorer, dense = self._scorer, np.hstack((terms.net, terms.text))
-        products, errors = self._vectors.products(dense)
+        scorer = self._scorer
+        products, errors = self._vectors.products(terms.net)
         estimates = np.empty((len(terms), scorer.num_items), np.float32)
         for rows, block in products:
             np.add(block, scorer.static[rows], out=estimates[:, rows])
         scorer.add_sparse(estimates, terms)
-        return estimates, 2 * errors + self._margins(dense, terms, users)
+        return estimates, 2 * errors + self._margins(terms, users)
 
     def _leave_out(self, estimates: Floats, users: UserBatch, wanted: Sequence[Wanted]) -> None:
         """Minus infinity for what may not be answered."""
@@ -110,15 +110,15 @@ class Finder:
         out = (given.targets < self._scorer.num_items) & excludes[given.users]
         estimates[given.users[out], given.targets[out]] = -np.inf
 
-    def _margins(self, dense: Floats, terms: Terms, users: UserBatch) -> Doubles:
+    def _margins(self, terms: Terms, users: UserBatch) -> Doubles:
         """What sums of float32 in another order make of it, of products, edges and the rest."""
         edges = 2 * users.given.counts + users.profile_counts
-        sizes = lengths_of(dense) * self._vectors.longest + self._highest
+        sizes = lengths_of(terms.net) * self._vectors.longest + self._highest
         if terms.lifts is not None:
             sizes += np.abs(terms.lifts).max(axis=1)
         for _, _, values in (*terms.edges, terms.profiles):
             sizes += float(np.abs(values).max(initial=0)) * edges
-        return 4 * _EPS * (dense.shape[1] + edges + 8) * sizes
+        return 4 * _EPS * (terms.net.shape[1] + edges + 8) * sizes
 
     def _exact(self, users: UserBatch, terms: Terms, rows: Sequence[Ints]) -> list[Floats]:
         """The scores of each user's rows."""

@@ -9,7 +9,7 @@ processors take for zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numkong
 import numpy as np
@@ -29,19 +29,19 @@ class HalfVectors:
     """Vectors of which products with others are estimated. Safe to use from several threads.
 
     Args:
-        parts: float32[n, d_i] each, which stand side by side in the vectors.
+        vectors: float32[n, d].
 
     Attributes:
         longest: Length of the longest vector, of those that are finite in bfloat16.
     """
 
-    def __init__(self, parts: Sequence[Floats]) -> None:
-        self._dim = sum(part.shape[1] for part in parts)
+    def __init__(self, vectors: Floats) -> None:
+        self._dim = vectors.shape[1]
         self._blocks: list[tuple[slice, numkong.PackedMatrix]] = []
         self.longest = self._remainder = 0.0
-        for start in range(0, len(parts[0]), _BLOCK):
+        for start in range(0, len(vectors), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            halves, lengths, remainders = _split(np.hstack([part[rows] for part in parts]))
+            halves, lengths, remainders = _split(vectors[rows])
             self._blocks.append((rows, numkong.dots_pack(_tensor(halves))))
             self.longest = max(self.longest, float(lengths.max()))
             self._remainder = max(self._remainder, float(remainders.max()))

@@ -1,8 +1,8 @@
 """Approximate retrieval for large catalogues: some hundred candidates, scored exactly.
 
-All of a score but the item edges is about a product of two vectors: what a user brings (u, the
-mean text, how categories are lifted, profile, 1) and what an item has (w, its text, how it answers
-to those lifts and profiles, its popularity). The item vectors lie in cells around centres, as in an
+All of a score but the item edges is about a product of two vectors: what a user brings (u, how
+categories are lifted, profile, 1) and what an item has (w, how it answers to those lifts and
+profiles, its popularity). The item vectors lie in cells around centres, as in an
 inverted file (Jegou and others, Product quantization for nearest neighbor search, 2011; faiss), and
 a user looks into the cells that can hold the highest products: a product in a cell is at most that
 with its centre plus the user's length times the cell's radius, which one further dimension makes a
@@ -174,7 +174,7 @@ class Nearest:
         scorer, bundle = self._scorer, self._scorer.bundle
         places = self._categories[scorer.category_of]
         nothing = np.zeros(scorer.num_items, np.float32)  # where cells have their radius
-        parts = (bundle.w, bundle.text, places, self._profiled, scorer.static, nothing)
+        parts = (bundle.w, places, self._profiled, scorer.static, nothing)
         return np.column_stack(parts).astype(np.float32)
 
     def _queries(self, terms: Terms, users: UserBatch) -> Floats:
@@ -186,9 +186,8 @@ class Nearest:
         profile = np.zeros((num_users, self._profiles.shape[1]), np.float32)
         of = np.repeat(np.arange(num_users), users.profile_counts)
         np.add.at(profile, of, self._profiles[users.profile_rows])
-        text = terms.text * terms.told[:, None]
         ones = np.ones(num_users, np.float32)
-        queries = np.column_stack((terms.net, text, lifted, profile, ones))
+        queries = np.column_stack((terms.net, lifted, profile, ones))
         lengths = np.linalg.norm(queries, axis=1)
         return np.column_stack((queries, lengths)).astype(np.float32)
 

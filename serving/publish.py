@@ -19,7 +19,7 @@ from firstedge.graph.neo4j_store import Neo4jStore
 from firstedge.graph.schema import Schema
 from firstedge.graph.store import GraphStore
 from firstedge.models.bundle import Bundle
-from firstedge.models.fold import Space
+from firstedge.models.fold import BLOCKS, Space
 from firstedge.models.scorer import Scorer
 from firstedge.serving.calibration import Calibration, calibrate
 from firstedge.serving.reading import default_kind
@@ -279,14 +279,19 @@ def net_digest(bundle: Bundle) -> str:
 
 
 def space_of(model: Model) -> Space:
-    """The space of what is published."""
+    """The space of what is published.
+
+    Raises:
+        StoreError: If an older firstedge published it, in other blocks.
+    """
     p = model.properties
-    net, category, profile, static, text = p["widths"]
-    h_net, h_category, h_profile, h_static, h_text = p["scales"]
+    if len(p["widths"]) != BLOCKS:
+        raise StoreError("what is published is of an older firstedge: publish the whole model")
+    net, category, profile, static = p["widths"]
     return Space(
         np.array(p["columns"], np.int64),
-        (net, category, profile, static, text),
-        (h_net, h_category, h_profile, h_static, h_text),
+        (net, category, profile, static),
+        np.array(p["scales"]),
         np.array(p["centre"]),
     )
 
@@ -317,7 +322,7 @@ def _properties(
         ],
         "columns": space.columns.tolist(),
         "widths": list(space.widths),
-        "scales": list(space.scales),
+        "scales": space.scales.tolist(),
         "profile_fields": list(bundle.schema.user.profile),
         "available": bundle.schema.item.available or "",
         "default_kind": default_kind(bundle.schema, "item") or 0,

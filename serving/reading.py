@@ -52,7 +52,7 @@ class QueryReader:
     """
 
     def __init__(self, bundle: Bundle, encoder: TextEncoder | None = None) -> None:
-        dim = len(bundle.text_axes)
+        dim = len(bundle.text_w)
         if encoder is not None and (encoder.name != bundle.encoder or encoder.dim != dim):
             own = f"the one in {bundle.encoder_folder}" if bundle.encoder_folder else "the one"
             raise BundleError(

@@ -26,15 +26,14 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.quality.shops import WORK, open_shop, shop_of
-from firstedge.graph.histories import Given, Histories, kind_weights
+from firstedge.graph.histories import Histories, kind_weights
 from firstedge.loaders.snapshot import Snapshot, encode_texts
 from firstedge.loaders.split import Split, split_users
 from firstedge.loaders.text import TransformerEncoder
 from firstedge.models import metrics
 from firstedge.models.baselines import CategoryPopularity, TextCosine
-from firstedge.models.batches import with_profiles
 from firstedge.models.fine_tune import FineTune
-from firstedge.models.metrics import Targets
+from firstedge.models.hidden_items import Askable, Asked, ask_hidden, without
 from firstedge.models.protocol import Ranker, build_cases, evaluate, top_k
 from firstedge.models.rounds import hold_out, known_users, training_data
 from firstedge.models.scorer import Scorer, UserBatch
@@ -53,45 +52,19 @@ APART = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 Doubles = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Test users, what they are given, and the hidden items that they chose."""
-
-    users: UserBatch
-    targets: Targets
-
-
 def hide(snapshot: Snapshot, seed: int = 0) -> tuple[Snapshot, npt.NDArray[np.bool_]]:
     """The shop without any event on a tenth of the items, and which items these are."""
     n = len(snapshot.items)
     hidden = np.zeros(n, np.bool_)
     hidden[np.random.default_rng(seed).permutation(n)[: round(HIDDEN_SHARE * n)]] = True
-    histories = snapshot.histories
-    is_item = histories.targets < n
-    on_hidden = is_item & hidden[np.where(is_item, histories.targets, 0)]
-    return replace(snapshot, histories=histories.where(~on_hidden)), hidden
+    return replace(snapshot, histories=without(snapshot.histories, hidden)), hidden
 
 
 def ask(snapshot: Snapshot, split: Split, hidden: npt.NDArray[np.bool_], given: int) -> Asked:
     """Test users with that many seen items and a hidden one."""
     whole = snapshot.histories.take(split.test).speaking(snapshot.schema)
-    touches = whole.touches()
-    of = np.repeat(np.arange(len(whole)), touches.counts)
-    wanted = hidden[touches.items]
-    seen = _without(whole, hidden)
-    enough = (np.bincount(of[wanted], minlength=len(whole)) > 0) & (seen.touches().counts >= given)
-    rows = np.flatnonzero(enough)
-    keep = wanted & enough[of]
-    counts = np.bincount(of[keep], minlength=len(whole))[rows]
-    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    edges = Given.of(seen.take(rows).first(given), kind_weights(snapshot.schema))
-    users = with_profiles(edges, known_users(snapshot, split.test[rows]), np.arange(len(rows)))
-    return Asked(users, Targets(offsets, touches.items[keep]))
-
-
-def _without(histories: Histories, hidden: npt.NDArray[np.bool_]) -> Histories:
-    is_item = histories.targets < len(hidden)
-    return histories.where(~(is_item & hidden[np.where(is_item, histories.targets, 0)]))
+    known = known_users(snapshot, split.test)
+    return ask_hidden(Askable(whole, known, kind_weights(snapshot.schema)), hidden, given)
 
 
 def recall(ranker: Ranker, asked: Asked, hidden: npt.NDArray[np.bool_]) -> Doubles:

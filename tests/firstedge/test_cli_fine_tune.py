@@ -87,10 +87,10 @@ def test_update_reads_new_items_by_it(run: Run) -> None:
     assert bundle.encoder_folder is not None
     assert bundle.encoder == fe.load_bundle("trained").encoder
     vectors = fe.TransformerEncoder(str(bundle.encoder_folder), "cpu").encode(list(NEW.values()))
-    along = vectors @ bundle.text_axes
     rows = bundle.items.rows(list(NEW))
-    along /= np.linalg.norm(along, axis=1, keepdims=True)
-    np.testing.assert_allclose(bundle.text[rows], along, atol=1e-5)
+    np.testing.assert_allclose(
+        bundle.v[rows][:, bundle.of_text], vectors @ bundle.text_axes, atol=1e-5
+    )
 
 
 def test_the_service_ranks_new_items_by_it() -> None:

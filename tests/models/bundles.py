@@ -24,8 +24,6 @@ def random_bundle(num_items: int = 30, num_categories: int = 6, seed: int = 0) -
         return Edges.of(sparse.csr_array(values), sparse.csr_array(counts))
 
     dim, text_dim = 8, 12
-    text = normal(num_items, text_dim)
-    text /= np.linalg.norm(text, axis=1, keepdims=True)
     membership = np.zeros((num_items, num_categories))
     primary = rng.integers(-1, num_categories, num_items).astype(np.int32)
     rows = np.flatnonzero(primary >= 0)
@@ -49,7 +47,7 @@ def random_bundle(num_items: int = 30, num_categories: int = 6, seed: int = 0) -
             properties={"price": tuple(float(row % 7) for row in range(num_items))},
         ),
         coefficients=Coefficients(
-            prior=0.7, category=0.4, interest=0.8, profile=0.3, text=0.5, net=0.9, repeat=0.2
+            prior=0.7, category=0.4, interest=0.8, profile=0.3, net=0.9, repeat=0.2
         ),
         prior=np.log(rng.dirichlet(np.ones(num_items))).astype(np.float32),
         w=normal(num_items, dim),
@@ -63,8 +61,7 @@ def random_bundle(num_items: int = 30, num_categories: int = 6, seed: int = 0) -
         profile_lifts=edges(2, num_items, 0.5),
         edges=edges(num_items, num_items, 0.2),
         category_lifts=edges(num_categories, num_categories, 0.5),
-        text=text,
-        text_axes=np.eye(text_dim, dtype=np.float32),
+        text_axes=np.eye(text_dim, 2, dtype=np.float32),
         user_text=normal(text_dim, dim),
         text_w=normal(text_dim, dim),
         text_v=normal(text_dim, dim),

@@ -194,7 +194,7 @@ def test_the_bundle_is_of_the_fine_tuned_encoder(
     # The same shop with the same options is not tuned again.
     again = train(shop, OPTIONS, encoder=encoder)
     assert again.encoder_folder == bundle.encoder_folder
-    np.testing.assert_array_equal(again.text, bundle.text)
+    np.testing.assert_array_equal(again.text_v, bundle.text_v)
 
 
 def test_the_cache_holds_those_used_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,21 +37,19 @@ def naive_score(bundle: Bundle, users: UserBatch, u: int, j: int) -> float:
     k, n = len(span), len(b.items)
     step = min(k, len(b.c) - 1)
     edges, lifts = b.edges.matrix().toarray(), b.category_lifts.matrix().toarray()
-    score, vector, texts = by.prior * b.prior[j], b.c[step].astype(float), []
+    score, vector = by.prior * b.prior[j], b.c[step].astype(float)
     for e in span:
         i, rank = given.targets[e], min(given.ranks[e], len(b.recency) - 1)
         a = given.weights[e] * np.exp(b.recency[rank] + b.kind[given.kinds[e]]) / np.sqrt(k)
         source = b.table.primary[i] if i < n else i - n
         if i < n:
             score += a * edges[i, j] + by.repeat * a * (i == j)
-            texts.append(b.text[i] @ b.text[j])
         if source >= 0 and b.table.primary[j] >= 0:
             score += (by.category if i < n else by.interest) * a * lifts[source, b.table.primary[j]]
         vector += b.s[step] * a * b.v[i]
     row = users.profile_rows[u]
     vector += b.profile[row] + users.text[u] @ b.user_text
     score += by.profile * b.profile_lifts.matrix().toarray()[row, j]
-    score += by.text * (np.mean(texts) if texts else 0.0)
     return float(score + by.net * (vector @ b.w[j] + b.b[j]))
 
 

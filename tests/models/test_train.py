@@ -56,7 +56,7 @@ def test_training_finds_the_tastes(shop: Snapshot, split: Split, bundle: Bundle)
     cases = build_cases(histories, weights, (0, 1, 3), known=known, with_all=False)
     ours = evaluate(Scorer(bundle), cases, np.zeros(60), k=10).ndcg.mean(1)
     plain = replace(bundle, w=np.zeros_like(bundle.w), b=np.zeros_like(bundle.b))
-    coefficients = replace(bundle.coefficients, category=0, profile=0, text=0, prior=1)
+    coefficients = replace(bundle.coefficients, category=0, profile=0, prior=1)
     popularity = Scorer(replace(plain, coefficients=coefficients, edges=_no_edges(bundle)))
     theirs = evaluate(popularity, cases, np.zeros(60), k=10).ndcg.mean(1)
     # A text tells the taste before the first event, so k = 0 is already far above popularity.
@@ -212,6 +212,7 @@ def test_the_channels_of_the_fusion_add_up_to_the_score(
     edges, lean = prune_around_mean(evidence.edges["ridge"], 20)
     channels |= {"edges": terms.edges(edges), "lean": terms.lean(lean)}
     weights = {name: 0.5 + 0.1 * place for place, name in enumerate(sorted(channels))}
+    weights["new_text"] = weights["text"]
     weights |= {name: 0.0 for name in weights if name == silent}
     bundle = assemble(
         draft,

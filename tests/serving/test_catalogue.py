@@ -102,7 +102,7 @@ def test_new_items_get_what_an_update_gives_them(
     new = slice(OLD, ALL)
     live = found.bundle
     assert live.items.ids == expected.items.ids
-    for name in ("v", "text", "b"):
+    for name in ("v", "b"):
         close = np.testing.assert_allclose
         close(getattr(live, name)[new], getattr(expected, name)[new], rtol=1e-5, atol=1e-6)
     ours, theirs = live.w[new], expected.w[new]
@@ -117,7 +117,7 @@ def test_new_items_get_what_an_update_gives_them(
     np.testing.assert_array_equal(live.table.counts, expected.table.counts)
     both = (live.table.memberships, expected.table.memberships)
     np.testing.assert_array_equal(*(edges.targets for edges in both))
-    for name in ("w", "v", "b", "prior", "text"):
+    for name in ("w", "v", "b", "prior"):
         np.testing.assert_array_equal(getattr(live, name)[:OLD], getattr(bundle, name)[:OLD])
 
 

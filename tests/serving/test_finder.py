@@ -48,11 +48,9 @@ def test_it_is_what_scoring_everything_gives(bundle: Bundle, seed: int, at_once:
     assert_exact(bundle, seed, at_once)
 
 
-NO_TEXT = {"text": np.zeros((5_000, 0), np.float32), "text_axes": np.zeros((12, 0), np.float32)}
 CHANGES = {
-    "no net": {"coefficients": Coefficients(prior=0.7, category=0.4, profile=0.3, text=0.5)},
+    "no net": {"coefficients": Coefficients(prior=0.7, category=0.4, profile=0.3)},
     "prior alone": {"coefficients": Coefficients()},
-    "no text": NO_TEXT,
     "tiny": {"w": LARGE.w * np.float32(1e-38)},
     "huge": {"w": LARGE.w * np.float32(1e6)},
     "endless": {"w": LARGE.w * np.float32(1e37)},

@@ -159,7 +159,7 @@ class Spelled:
     """An encoder that knows nothing but letters."""
 
     name = BUNDLE.encoder
-    dim = len(BUNDLE.text_axes)
+    dim = len(BUNDLE.text_w)
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         vectors = np.zeros((len(texts), self.dim), np.float32)

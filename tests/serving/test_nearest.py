@@ -96,7 +96,6 @@ def test_items_that_come_later_are_found_without_building_anew() -> None:
         b=np.append(fewer.b, np.float32(0)),
         w=np.vstack((fewer.w, 2 * fewer.w[17:18])),
         v=np.insert(fewer.v, 7_900, fewer.v[17], axis=0),
-        text=np.vstack((fewer.text, fewer.text[17:18])),
         edges=_wider(fewer.edges, 1),
         profile_lifts=_wider(fewer.profile_lifts, 0),
     )

@@ -83,7 +83,7 @@ def test_the_model_node_says_what_is_published(store: Neo4jStore, bundle: Bundle
     [model] = open_publication(store, bundle.schema).models()
     assert (model.slot.letter, model.version, model.current) == ("a", "first", True)
     found = model.properties
-    assert found["coefficient_text"] == bundle.coefficients.text
+    assert found["coefficient_net"] == bundle.coefficients.net
     assert found["fingerprint"] == "test"
     assert found["candidates"] >= 100
     assert found["calibration"][-1].startswith("0 of 40 lists")

@@ -251,7 +251,6 @@ def without(bundle: Bundle, keep: np.ndarray[Any, Any]) -> Bundle:
         w=bundle.w[rows],
         b=bundle.b[rows],
         v=np.concatenate((bundle.v[:n][rows], bundle.v[n:])),
-        text=bundle.text[rows],
         edges=Edges.none(len(rows), len(rows)),
         profile_lifts=Edges.of(bundle.profile_lifts.matrix()[:, rows]),
     )
@@ -260,5 +259,4 @@ def without(bundle: Bundle, keep: np.ndarray[Any, Any]) -> Bundle:
 def newcomers(bundle: Bundle, known: np.ndarray[Any, Any]) -> Bundle:
     """The whole bundle, its new items nearer to the middle than any that are known."""
     shrunk = np.where(known, 1, 0.1).astype(np.float32)
-    text = bundle.text * shrunk[:, None]
-    return replace(without(bundle, known | True), w=bundle.w * shrunk[:, None], text=text)
+    return replace(without(bundle, known | True), w=bundle.w * shrunk[:, None])

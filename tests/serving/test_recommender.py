@@ -301,7 +301,6 @@ def permuted(bundle: Bundle, order: np.ndarray) -> Bundle:
         v=np.concatenate((bundle.v[:n][order], bundle.v[n:])),
         profile_lifts=edges(bundle.profile_lifts, rows=False),
         edges=edges(bundle.edges),
-        text=bundle.text[order],
     )
 
 
@@ -324,7 +323,6 @@ def test_items_of_one_score_stand_by_id() -> None:
         w=bundle.w[same],
         b=bundle.b[same],
         prior=bundle.prior[same],
-        text=bundle.text[same],
         edges=empty,
         profile_lifts=Edges.none(2, 3000),
         table=replace(bundle.table, primary=bundle.table.primary[same]),

@@ -78,14 +78,8 @@ WITH m, items, [g IN items | g.node] AS had,
   + [d IN range(m.net, m.net + m.categories - 1) | reduce(s = 0.0, g IN given | s + g.a * g.input[d])]
   + [p IN range(0, m.profiles - 1) | CASE
       WHEN any(word IN words WHERE word.column = p) THEN m.profile_share ELSE 0.0 END]
-  + [m.static_share] AS front,
-  CASE WHEN size(items) = 0 OR m.texts = 0 THEN [] ELSE [g IN items | g.node[m.vector]] END AS texts,
-  m.net + m.categories + m.profiles + 1 AS start,
+  + [m.static_share, 0.0] AS q,
   reduce(s = 0.0, g IN given | s + g.a * g.input[m.net + m.categories]) AS offset
-WITH m, items, had, offset, front + [d IN range(0, m.texts - 1) | CASE
-    WHEN size(texts) = 0 THEN 0.0
-    ELSE m.text_centre[d] + m.text_share / size(texts) * reduce(s = 0.0, t IN texts | s + t[start + d])
-  END] + [0.0] AS q
 WITH m, items, had, q, sqrt(reduce(s = 0.0, x IN q | s + x * x)) AS length,
   reduce(s = offset, d IN range(0, m.dim - 2) | s + q[d] * m.centre[d]) AS base
 

@@ -5,16 +5,14 @@ MATCH (pointer:FirstedgePointer {name: 'current'})
 MATCH (model:FirstedgeModel {slot: pointer.slot})
 MATCH (source:`{item}` {`{item_key}`: $item})
 WITH source, model {.*} AS m
-WITH source, m, source[m.input] AS input, source[m.vector] AS x,
+WITH source, m, source[m.input] AS input,
   m.kind_factors[m.default_kind] * m.recency[0] AS a,
-  m['scale_' + CASE WHEN m.steps > 1 THEN '1' ELSE '0' END] AS scale,
-  m.net + m.categories + m.profiles + 1 AS start
+  m['scale_' + CASE WHEN m.steps > 1 THEN '1' ELSE '0' END] AS scale
 WHERE input IS NOT NULL
 WITH source, m, a, a * input[m.net + m.categories] AS offset,
   [d IN range(0, m.net - 1) | scale[d] * a * input[d]]
   + [d IN range(m.net, m.net + m.categories - 1) | a * input[d]]
-  + [d IN range(0, m.profiles) | 0.0]
-  + [d IN range(0, m.texts - 1) | m.text_centre[d] + m.text_share * x[start + d]] + [0.0] AS q
+  + [d IN range(0, m.profiles + 1) | 0.0] AS q
 WITH source, m, a, q, sqrt(reduce(s = 0.0, x IN q | s + x * x)) AS length,
   reduce(s = offset, d IN range(0, m.dim - 2) | s + q[d] * m.centre[d]) AS base
 

@@ -65,22 +65,19 @@ WITH user, item, m, x, given,
   toString(CASE WHEN size(given) < m.steps THEN size(given) ELSE m.steps - 1 END) AS step
 WITH user, item, m, given, m['before_' + step] AS before, m['scale_' + step] AS scale,
   [d IN range(0, m.dim - 2) | x[d] + m.centre[d]] AS z,
-  size([g IN given WHERE g.item]) AS num_items,
   m.net + m.categories AS profile, m.net + m.categories + m.profiles AS static
 
 // 4. The shares.
-CALL (user, item, m, given, before, scale, z, num_items, profile, static) {
+CALL (user, item, m, given, before, scale, z, profile, static) {
   UNWIND given AS g
-  WITH g, g.node AS node, CASE WHEN g.item AND m.texts > 0 THEN (g.node)[m.vector] END AS text
+  WITH g, g.node AS node
   OPTIONAL MATCH (node)-[edge:FIRSTEDGE_A_SIMILAR|FIRSTEDGE_B_SIMILAR]->(item)
   WHERE type(edge) = m.similar
   WITH g, node, edge, g.a * (g.input[profile]
       + coalesce(edge.weight, 0.0) + CASE WHEN node = item THEN m.repeat ELSE 0.0 END
       + reduce(s = 0.0, d IN range(0, m.net - 1) | s + scale[d] * g.input[d] * z[d])
       + reduce(s = 0.0, d IN range(m.net, profile - 1) | s + g.input[d] * z[d])
-    ) + CASE WHEN text IS NULL THEN 0.0 ELSE reduce(s = 0.0, d IN range(0, m.texts - 1) |
-      s + (m.text_centre[d] + m.text_share * text[static + 1 + d]) * z[static + 1 + d]) / num_items
-    END AS share,
+    ) AS share,
     [(node)-[:`{member}`]->(common:`{category}`)<-[:`{parent}`*0..]-(:`{category}`)<-[:`{member}`]-(item) |
       common.`{category_name}`][0] AS common,
     EXISTS { (item)-[:`{member}`]->(:`{category}`)-[:`{parent}`*0..]->(node) } AS within

@@ -1,0 +1,153 @@
+"""Text has a weight of its own about items that nobody chose yet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from firstedge.loaders.snapshot import Snapshot
+from firstedge.loaders.split import split_users
+from firstedge.models.assemble import ByK, Draft, Learned, assemble
+from firstedge.models.bundle import Bundle, Coefficients
+from firstedge.models.closed_forms import NaiveBayes
+from firstedge.models.edges import Edges
+from firstedge.models.evidence import EvidenceChoice, build_evidence
+from firstedge.models.fit import FitOptions
+from firstedge.models.hidden_items import (
+    Askable,
+    HideOptions,
+    ask_hidden,
+    choose_new_text,
+    without,
+)
+from firstedge.models.net import NetOptions
+from firstedge.models.newcomers import embed_newcomers
+from firstedge.models.protocol import build_cases
+from firstedge.models.rounds import known_users
+from firstedge.models.scorer import Scorer
+from firstedge.models.train import Learner, TrainOptions
+from tests.models.small import histories_of, users_of
+from tests.models.tastes import TASTES, taste_shop
+
+OPTIONS = TrainOptions(
+    net=NetOptions(dim=8), fit=FitOptions(epochs=1, device="cpu"), ks=(0, 1, 3), least_users=10
+)
+SILENT = Coefficients(prior=0.0)
+HIDE = HideOptions((1, 3), 10_000_000, 10, 0)
+
+
+@pytest.fixture(scope="module")
+def shop() -> Snapshot:
+    """A shop whose last items nobody chose."""
+    whole = taste_shop(num_items=64)
+    return replace(whole, histories=without(whole.histories, np.arange(64) >= 60))
+
+
+def learner_of(shop: Snapshot) -> Learner:
+    return Learner(shop, split_users(shop), OPTIONS)
+
+
+def draft_of(learner: Learner) -> Draft:
+    """With a net that was hardly trained."""
+    graph = learner.graph()
+    learned = Learned.of_net(learner.fit_net(graph).net, graph)
+    choice = EvidenceChoice(NaiveBayes(), (0.5, 0.3), None, 1000)
+    return learner.draft(learned, build_evidence(learner.data, choice))
+
+
+@pytest.fixture(scope="module")
+def learner(shop: Snapshot) -> Learner:
+    return learner_of(shop)
+
+
+@pytest.fixture(scope="module")
+def draft(learner: Learner) -> Draft:
+    return draft_of(learner)
+
+
+def bundle_of(draft: Draft, by_k: ByK) -> Bundle:
+    n = draft.data.num_items
+    return assemble(draft, Edges.none(n, n), np.zeros(n, np.float32), SILENT, by_k)
+
+
+def askable_of(learner: Learner) -> Askable:
+    known = known_users(learner.snapshot, learner.split.validation)
+    return Askable(learner.held.validation, known, learner.weights)
+
+
+def test_text_says_the_weighted_mean_by_a_weight_of_its_own_for_new_items(
+    learner: Learner, draft: Draft
+) -> None:
+    bundle = bundle_of(draft, ByK(text=2.0, new_text=5.0))
+    cases = build_cases(learner.held.validation, learner.weights, (0, 3), with_all=False)
+    assert (draft.data.counts == 0).sum() == 4
+    theta = np.where(draft.data.counts > 0, 2.0, 5.0)
+    text = learner.snapshot.item_text @ draft.text_axes
+    scorer = Scorer(bundle)
+    nobody, some = (case.users for case in cases.cases)
+    assert not scorer.score(nobody).any()
+    weights = scorer.edge_weights(some.given) / np.sqrt(some.given.counts)[some.given.users]
+    given = np.pad(text, ((0, TASTES), (0, 0)))[some.given.targets]  # no text of a category
+    means = np.zeros((len(some), text.shape[1]))
+    np.add.at(means, some.given.users, weights[:, None] * given)
+    np.testing.assert_allclose(scorer.score(some), means @ text.T * theta, rtol=1e-4, atol=1e-5)
+
+
+def test_without_a_weight_text_takes_no_dimension(draft: Draft) -> None:
+    narrow, wide = bundle_of(draft, ByK()), bundle_of(draft, ByK(new_text=1.0))
+    assert narrow.text_axes.shape == (8, 0)
+    assert wide.dim - narrow.dim == wide.text_axes.shape[1] == 7
+    assert wide.of_text == slice(4, 11)
+
+
+def test_what_a_newcomer_would_have_is_what_an_item_without_events_has(draft: Draft) -> None:
+    shop, by_k = draft.snapshot, ByK(recent=0.5, text=2.0, new_text=5.0)
+    n = draft.data.num_items
+    bundle = assemble(
+        draft, Edges.none(n, n), np.zeros(n, np.float32), replace(SILENT, net=0.5), by_k
+    )
+    rows = np.flatnonzero(draft.data.counts == 0)
+    new = embed_newcomers(
+        bundle,
+        bundle.table.counts,
+        shop.item_text[rows],
+        shop.memberships[rows],
+        shop.primary[rows],
+    )
+    for name, found in (("w", new.w), ("prior", new.prior), ("b", new.b)):
+        np.testing.assert_allclose(found, getattr(bundle, name)[rows], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(new.v, bundle.v[:n][rows], rtol=1e-4, atol=1e-5)
+
+
+def test_nobody_is_given_what_is_hidden() -> None:
+    histories = histories_of([0, 1, 2, 3], [1, 4], [0, 3], [1], [4, 1, 3, 0])
+    askable = Askable(histories, users_of([], [], [], [], []), np.ones(1, np.float32))
+    hidden = np.array([False, True, False, False, True])
+    asked = ask_hidden(askable, hidden, 2)
+    given = asked.users.given
+    assert [given.targets[given.users == user].tolist() for user in range(2)] == [[2, 0], [0, 3]]
+    assert asked.targets.offsets.tolist() == [0, 1, 3]
+    assert asked.targets.items.tolist() == [1, 4, 1]
+    assert len(ask_hidden(askable, hidden, 2, most=1).users) == 1
+
+
+def test_text_that_tells_tastes_gets_a_weight_and_one_that_misleads_does_not(
+    shop: Snapshot, draft: Draft, learner: Learner
+) -> None:
+    asked = askable_of(learner)
+    assert choose_new_text(draft, SILENT, ByK(), asked, HIDE) > 0
+    # Categories tell the tastes, and texts are those of other items.
+    mixed = np.random.default_rng(3).permutation(shop.item_text)
+    other = learner_of(replace(shop, item_text=mixed))
+    weight = choose_new_text(
+        draft_of(other), Coefficients(category=2.0), ByK(), askable_of(other), HIDE
+    )
+    assert weight == 0
+
+
+def test_too_few_users_choose_nothing(draft: Draft, learner: Learner) -> None:
+    asked, by_k = askable_of(learner), ByK(text=0.7)
+    assert choose_new_text(draft, SILENT, by_k, asked, replace(HIDE, least_users=9999)) == 0.7
+    assert choose_new_text(draft, SILENT, by_k, asked, replace(HIDE, most_cells=0)) == 0.7
