@@ -107,7 +107,8 @@ class ByK:
         start_recent: Of the log popularity of late at k = 0.
         start_net: Of what the net says of everybody at k = 0, in place of the coefficient `net`.
         text: theta, of the given items' texts about an item with an event in training.
-        new_text: The same about an item without one.
+        new_text: The same about an item without one, which borrows edges.
+        later_text: The same about an item that comes after training and has no edge at all.
     """
 
     recent: float = 0.0
@@ -116,6 +117,12 @@ class ByK:
     start_net: float = 0.0
     text: float = 0.0
     new_text: float = 0.0
+    later_text: float = 0.0
+
+    @property
+    def texts(self) -> tuple[float, float, float]:
+        """The weights of text."""
+        return self.text, self.new_text, self.later_text
 
 
 @dataclass(frozen=True)
@@ -163,7 +170,7 @@ def assemble(
     heard = np.float32(coefficients.net > 0)
     heard_first = np.float32(coefficients.net > 0 or by_k.start_net > 0)
     gamma = np.float32(coefficients.net or 1.0)
-    axes = draft.text_axes if by_k.text or by_k.new_text else draft.text_axes[:, :0]
+    axes = draft.text_axes if any(by_k.texts) else draft.text_axes[:, :0]
     text, r = snapshot.item_text @ axes, axes.shape[1]
     first, popular = _by_k(net, coefficients, by_k)
     return Bundle(
@@ -192,7 +199,7 @@ def assemble(
         category_lifts=Edges.of(draft.evidence.lifts),
         text_axes=axes,
         user_text=_wide(heard * net.user_text, r),
-        text_w=_wide(heard_first * net.text_w, np.float32(by_k.new_text) / gamma * axes),
+        text_w=_wide(heard_first * net.text_w, np.float32(by_k.later_text) / gamma * axes),
         text_v=_wide(heard * net.text_v, axes),
         category_w=_wide(heard_first * net.category_w, r),
         encoder=snapshot.encoder,

@@ -12,6 +12,7 @@ from scipy import sparse
 from firstedge.graph.histories import NO_TIME
 from firstedge.models.assemble import ByK, Draft, assemble, newcomer_values
 from firstedge.models.baselines import TrainingData, recent_log_prior
+from firstedge.models.borrowed import borrow, lenders
 from firstedge.models.bundle import Bundle, Coefficients
 from firstedge.models.closed_forms import pair_counts
 from firstedge.models.edges import Edges, prune
@@ -64,6 +65,7 @@ class Fusion:
         half_life: Of the popularity of late, in days.
         by_k: Weights within the vectors.
         coefficients: Of the other terms; repeats apart.
+        borrowed: Weight of the edges that items without an event borrow.
         objective: Mean NDCG over validation users and ks, of the pruned model.
         trials: Combinations that were evaluated.
     """
@@ -74,6 +76,7 @@ class Fusion:
     half_life: float
     by_k: ByK
     coefficients: Coefficients
+    borrowed: float
     objective: float
     trials: int
 
@@ -110,7 +113,7 @@ class FuseOptions:
 
 
 def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
-    """Choose every coefficient but that of repeats on validation users.
+    """Choose every coefficient on validation users, but those of repeats and of new items.
 
     Args:
         draft: The parts.
@@ -136,22 +139,44 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
     weights = {"interest": UNSEEN_INTEREST, **dict.fromkeys(pruned, 1.0), **found.weights}
     sizes = (weights.get("edges", 0.0), weights.get("lean", 0.0))
     coefficients = Coefficients(**{name: weights.get(name, 0.0) for name in TERMS})
-    weights["new_text"] = weights.get("text", 0.0)
+    weights |= dict.fromkeys(("new_text", "later_text"), weights.get("text", 0.0))
     by_k = ByK(**{field.name: weights.get(field.name, 0.0) for field in fields(ByK)})
     trials = free.trials + found.trials
     objective = found.objective
     return Fusion(
-        mix, sizes, options.most_edges, options.half_life, by_k, coefficients, objective, trials
+        mix,
+        sizes,
+        options.most_edges,
+        options.half_life,
+        by_k,
+        coefficients,
+        0.0,
+        objective,
+        trials,
     )
 
 
 def finish(draft: Draft, fusion: Fusion) -> Bundle:
     """The bundle of a draft, fused as was chosen."""
-    edges, lean = prune_around_mean(mixture(draft.evidence, fusion.mix), fusion.most_edges)
+    whole = mixture(draft.evidence, fusion.mix)
+    edges, lean = prune_around_mean(whole, fusion.most_edges)
+    if fusion.borrowed:
+        edges = edges + _borrowed(draft, whole, fusion)
     sized = sparse.csr_array(edges * np.float32(fusion.sizes[0]))
     counted = Edges.of(sized, pair_counts(draft.data.x, sized))
     lean = lean * np.float32(fusion.sizes[1])
     return assemble(draft, counted, lean, fusion.coefficients, fusion.by_k)
+
+
+def _borrowed(draft: Draft, edges: sparse.csr_array, fusion: Fusion) -> sparse.csr_array:
+    """float32[n, n]: edges to items without an event."""
+    n, counts = draft.data.num_items, draft.data.counts
+    new, known = np.flatnonzero(counts == 0), np.flatnonzero(counts)
+    shares = lenders(draft.snapshot.item_text @ draft.text_axes, new, known)
+    lent = borrow(edges, shares, fusion.most_edges).tocoo()
+    return sparse.csr_array(
+        (np.float32(fusion.borrowed) * lent.data, (lent.row, new[lent.col])), (n, n)
+    )
 
 
 def mixture(evidence: Evidence, mix: Mapping[str, float]) -> sparse.csr_array:

@@ -1,29 +1,33 @@
-"""How much text says about items that nobody chose yet: chosen on items that are hidden for it.
+"""What text says about items that nobody chose yet: weighed on items that are hidden for it.
 
-Text weighs little beside edges, but an item without edges has little else. So it has a weight of
-its own there. Each tenth of the items is hidden in turn: it gets the vectors of newcomers, no user
-is given it, and validation users who chose some of it are asked which. The net is not trained
-anew, it is asked without the hidden items' own vectors.
+Text weighs little beside edges, but an item without an event has little else: the text itself and,
+unless it comes after training, the edges that it borrows (`models/borrowed.py`). So they have
+weights of their own there. Each tenth of the items is hidden in turn: it gets the vectors of
+newcomers, no user is given it, and validation users who chose some of it are asked which. The net
+is not trained anew, it is asked without the hidden items' own vectors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 
 from firstedge.graph.histories import Given, Histories
 from firstedge.models import metrics
-from firstedge.models.assemble import ByK, Draft, assemble
+from firstedge.models.assemble import Draft, assemble
 from firstedge.models.batches import with_profiles
-from firstedge.models.bundle import Bundle, Coefficients
+from firstedge.models.borrowed import lenders
+from firstedge.models.bundle import Bundle
 from firstedge.models.edges import Edges
+from firstedge.models.fuse import Fusion, mixture
 from firstedge.models.metrics import Targets
 from firstedge.models.newcomers import embed_newcomers
+from firstedge.models.repeats import given_weights
 from firstedge.models.scorer import Scorer, UserBatch
 
 Bools = npt.NDArray[np.bool_]
@@ -31,12 +35,18 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 # Parts of the items that are hidden in turn, and items of a part at most.
-PARTS, MOST_HIDDEN = 10, 5000
-# Length of the lists that answer.
+PARTS, MOST_HIDDEN = 10, 2000
+# Items that are given, and the length of the lists that answer.
+GIVEN = (1, 3, 5)
 K = 20
-# Weights that are tried; of equals the first. Then the best one is moved up and down by a factor.
+# Weights of borrowed edges that are tried. With more, new items crowd out others.
+BORROWED = (0.0, 1.0, 3.0)
+# Weights of text that are tried; the best one is then moved up and down by a factor.
 WEIGHTS = (0.0, 1.0, 4.0, 16.0, 64.0)
 FACTORS = (2.0, 1.5)
+# The least weight is taken that has this share of the best figure: the more text weighs, the more
+# new items with some likeness come before others.
+ENOUGH = 0.995
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ class HideOptions:
     """How items are hidden and asked for.
 
     Attributes:
-        ks: Numbers of given items, each at least 1.
+        ks: Numbers of given items, at least 1; if there are none, nothing is asked.
         most_cells: Scores computed in all, by which large catalogues ask fewer users.
         least_users: Who must be asked for an answer to count.
         seed: Of what is hidden.
@@ -114,34 +124,72 @@ def without(histories: Histories, hidden: Bools) -> Histories:
     return histories.where(~(is_item & hidden[np.where(is_item, histories.targets, 0)]))
 
 
-def choose_new_text(
-    draft: Draft, coefficients: Coefficients, by_k: ByK, askable: Askable, options: HideOptions
-) -> float:
-    """The weight of text in the scores of new items: best mean NDCG@20 among hidden ones.
+def weigh_new_items(draft: Draft, fusion: Fusion, askable: Askable, options: HideOptions) -> Fusion:
+    """The fusion with the weights of new items: best mean NDCG@20 among hidden ones.
 
-    That of other items, if too few users chose hidden items.
+    If too few users chose hidden items, text has the weight that it has for other items, and no
+    edges are borrowed.
 
     Args:
         draft: The parts of the bundle.
-        coefficients: As they were chosen.
-        by_k: The same.
+        fusion: As it was chosen for other items.
         askable: Validation users.
         options: How.
     """
     if not options.ks:
-        return by_k.text
-    n = len(draft.snapshot.items)
-    nothing = np.zeros(n, np.float32)  # of edges and their means, a new item has none
-    bundle = assemble(draft, Edges.none(n, n), nothing, coefficients, replace(by_k, new_text=1.0))
+        return fusion
     parts = _parts(draft, options.seed)
-    lists = [one for rows in parts for one in _lists(draft, bundle, rows, askable, options)]
+    shown = _Shown.of(draft, fusion)
+    lists = [one for rows in parts for one in _lists(shown, rows, askable, options)]
     if sum(len(one.targets) for one in lists) < options.least_users * len(options.ks):
-        return by_k.text
-    figure = cache(lambda weight: _figure(lists, weight))
-    best = max(WEIGHTS, key=figure)
+        return fusion
+    lent, new_text = _search(lists, BORROWED)
+    _, later_text = _search(lists, (0.0,))
+    by_k = replace(fusion.by_k, new_text=new_text, later_text=later_text)
+    return replace(fusion, by_k=by_k, borrowed=lent)
+
+
+def _search(lists: Sequence[_List], borrowed: Sequence[float]) -> tuple[float, float]:
+    """The best of these weights of borrowed edges, and that of text beside it."""
+    figures = {
+        (lent, weight): _figure(lists, lent, weight) for lent in borrowed for weight in WEIGHTS
+    }
     for factor in FACTORS:
-        best = max((best, best * factor, best / factor), key=figure)
-    return best
+        lent, weight = max(figures, key=lambda at: figures[at])
+        for near in (weight * factor, weight / factor):
+            figures[lent, near] = _figure(lists, lent, near)
+    best = max(figures, key=lambda at: figures[at])
+    enough = ENOUGH * figures[best]
+    return min(at for at in figures if at[0] == best[0] and figures[at] >= enough)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What the hidden items are scored with.
+
+    Attributes:
+        draft: The parts.
+        bundle: With weight 1 of the text of items that come later, and without edges.
+        edges: float32[n, n], all that there are.
+        text: float32[n, r], by which items borrow.
+    """
+
+    draft: Draft
+    bundle: Bundle
+    edges: sparse.csr_array
+    text: Floats
+
+    @classmethod
+    def of(cls, draft: Draft, fusion: Fusion) -> _Shown:
+        n = draft.data.num_items
+        nothing = np.zeros(n, np.float32)  # of edges and their means, a new item has none
+        by_k = replace(fusion.by_k, later_text=1.0)
+        return cls(
+            draft,
+            assemble(draft, Edges.none(n, n), nothing, fusion.coefficients, by_k),
+            mixture(draft.evidence, fusion.mix) * np.float32(fusion.sizes[0]),
+            draft.snapshot.item_text @ draft.text_axes,
+        )
 
 
 @dataclass(frozen=True)
@@ -149,13 +197,15 @@ class _List:
     """Hidden items as some users score them.
 
     Attributes:
-        rest: float32[users, h], all but the text.
+        rest: float32[users, h], all but text and borrowed edges.
         text: float32[users, h], the text with weight 1.
+        edges: float32[users, h], borrowed edges with weight 1.
         targets: Of the same users; places in the list.
     """
 
     rest: Floats
     text: Floats
+    edges: Floats
     targets: Targets
 
 
@@ -166,19 +216,18 @@ def _parts(draft: Draft, seed: int) -> Iterator[Ints]:
         yield np.sort(known[part::PARTS][:MOST_HIDDEN])
 
 
-def _lists(
-    draft: Draft, bundle: Bundle, rows: Ints, askable: Askable, options: HideOptions
-) -> Iterator[_List]:
+def _lists(shown: _Shown, rows: Ints, askable: Askable, options: HideOptions) -> Iterator[_List]:
     """What users say of a part of the items, for each number of given ones."""
+    bundle, shop = shown.bundle, shown.draft.snapshot
     hidden = np.zeros(len(bundle.items), np.bool_)
     hidden[rows] = True
     place = np.cumsum(hidden) - 1
     counts = np.where(hidden, 0, bundle.table.counts)
-    shop = draft.snapshot
     new = embed_newcomers(
         bundle, counts, shop.item_text[rows], shop.memberships[rows], shop.primary[rows]
     )
     static = bundle.coefficients.prior * new.prior + bundle.coefficients.net * new.b
+    shares = lenders(shown.text, rows, np.flatnonzero(counts))
     scorer, of_text = Scorer(bundle), bundle.of_text
     most = options.most_cells // (PARTS * max(len(rows), 1) * len(options.ks))
     for given in options.ks:
@@ -188,15 +237,16 @@ def _lists(
         rest = terms.net @ new.w.T - text + static
         if terms.lifts is not None:
             rest += terms.lifts[:, scorer.category_of[rows]]
-        yield _List(rest, text, Targets(asked.targets.offsets, place[asked.targets.items]))
+        given_edges = sparse.csr_array(given_weights(scorer, asked.users)) @ shown.edges
+        targets = Targets(asked.targets.offsets, place[asked.targets.items])
+        yield _List(rest, text, (given_edges @ shares.T).toarray(), targets)
 
 
-def _figure(lists: Sequence[_List], weight: float) -> float:
+def _figure(lists: Sequence[_List], lent: float, weight: float) -> float:
     """Mean NDCG of all users of all lists."""
     found = []
     for one in lists:
-        scores = torch.from_numpy(one.rest + np.float32(weight) * one.text)
-        top = torch.topk(scores, min(K, scores.shape[1])).indices.numpy()
-        hit = metrics.hits(top, one.targets)
-        found.append(metrics.ndcg(hit, one.targets.counts))
+        scores = one.rest + np.float32(lent) * one.edges + np.float32(weight) * one.text
+        top = torch.topk(torch.from_numpy(scores), min(K, scores.shape[1])).indices.numpy()
+        found.append(metrics.ndcg(metrics.hits(top, one.targets), one.targets.counts))
     return float(np.concatenate(found).mean())

@@ -39,7 +39,7 @@ def choose_repeat(
     arena = Arena(again, scorer.num_items, exclude_given=False)
 
     def scores(block: Block) -> Iterator[Floats]:
-        plain, repeats = scorer.score(block.users), _given_weights(scorer, block.users)
+        plain, repeats = scorer.score(block.users), given_weights(scorer, block.users)
         return (plain + np.float32(weight) * repeats for weight in WEIGHTS)
 
     return WEIGHTS[arena.best(scores)[1]]
@@ -49,7 +49,7 @@ def _targets(touches: Touches) -> Targets:
     return Targets(touches.offsets, touches.items)
 
 
-def _given_weights(scorer: Scorer, users: UserBatch) -> Floats:
+def given_weights(scorer: Scorer, users: UserBatch) -> Floats:
     """float32[num_users, num_items], k^-.5 a_i at each given item."""
     given = users.given
     weights = np.zeros((len(users), scorer.num_items), np.float32)

@@ -41,7 +41,7 @@ from firstedge.models.fuse import (
     late_popularity,
 )
 from firstedge.models.fusion import Arena
-from firstedge.models.hidden_items import Askable, HideOptions, choose_new_text
+from firstedge.models.hidden_items import GIVEN, Askable, HideOptions, weigh_new_items
 from firstedge.models.item_encoder import ItemEncoder, ItemGraph
 from firstedge.models.item_graph import build_item_graph, item_features
 from firstedge.models.net import Net, NetOptions
@@ -294,10 +294,9 @@ class Learner:
             known_users(self.snapshot, self.split.validation),
             self.weights,
         )
-        ks = [k for k in self.ks if k]
+        ks = [k for k in GIVEN if k <= max(self.ks)]
         hide = HideOptions(ks, options.most_cells, options.least_users, options.fit.seed)
-        new_text = choose_new_text(draft, found.coefficients, found.by_k, askable, hide)
-        return replace(found, by_k=replace(found.by_k, new_text=new_text))
+        return weigh_new_items(draft, found, askable, hide)
 
     def finish(self, draft: Draft, fusion: Fusion) -> Bundle:
         """The bundle as it was fused, its weight of repeats chosen too."""

@@ -22,6 +22,7 @@ from firstedge.models.bundle import Bundle, Coefficients
 from firstedge.models.closed_forms import CategoryTree, NaiveBayes, profile_lifts
 from firstedge.models.evidence import EvidenceChoice, build_evidence
 from firstedge.models.fuse import Fusion, finish, late_popularity
+from firstedge.models.text_axes import principal_axes
 
 Floats = npt.NDArray[np.float32]
 
@@ -54,7 +55,7 @@ def update_bundle(bundle: Bundle, snapshot: Snapshot) -> Bundle:
         learned=carry_over(bundle, snapshot),
         evidence=evidence,
         profile_lifts=lifts,
-        text_axes=bundle.text_axes,
+        text_axes=_text_axes(bundle, snapshot),
         late=late_popularity(data, fusion.half_life),
     )
     fresh = finish(draft, fusion)
@@ -109,6 +110,13 @@ def _inherited(vectors: Floats, rows: npt.NDArray[np.int64], snapshot: Snapshot)
             break
         at = np.where(lost, parents[at], at)
     return _rows_or_zero(vectors, rows[at])
+
+
+def _text_axes(bundle: Bundle, snapshot: Snapshot) -> Floats:
+    """Those of the bundle; without them text has no weight, and any tell what items are alike."""
+    if bundle.text_axes.shape[1]:
+        return bundle.text_axes
+    return principal_axes(snapshot.item_text, int(bundle.about["options"]["text_axes"]))
 
 
 def _rows_or_zero(vectors: Floats, rows: npt.NDArray[np.int64]) -> Floats:

@@ -5,9 +5,7 @@ their first seen items, and the hidden items that they chose at any time are sou
 ones: Recall@20 of the model, of the cosine of texts, and of the popularity of categories.
 
 With --text: what text brings there, and at k = 0 to 3 to answers about the other items, where the
-model sees no text, reads it by the encoder as it is, and by the fine-tuned one. "Weighed apart" is
-what there would be to win, had the cosine of texts a further weight in the scores of new items,
-which validation users choose.
+model sees no text, reads it by the encoder as it is, and by the fine-tuned one.
 
 Example: python -m benchmarks.quality.new_items --sets ml-100k online-retail
 """
@@ -36,7 +34,7 @@ from firstedge.models.fine_tune import FineTune
 from firstedge.models.hidden_items import Askable, Asked, ask_hidden, without
 from firstedge.models.protocol import Ranker, build_cases, evaluate, top_k
 from firstedge.models.rounds import hold_out, known_users, training_data
-from firstedge.models.scorer import Scorer, UserBatch
+from firstedge.models.scorer import Scorer
 from firstedge.models.text_choice import not_worse, retell
 from firstedge.models.train import Learner, TrainOptions, train
 
@@ -47,8 +45,6 @@ GIVEN = (1, 3, 5)
 # What is asked about the items that are not hidden.
 KNOWN_KS = (0, 1, 2, 3)
 NONE, FROZEN, TUNED = "no text", "frozen", "fine-tuned"
-# Further weights of the cosine of texts in the scores of new items.
-APART = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 Doubles = npt.NDArray[np.float64]
 
 
@@ -156,19 +152,6 @@ class Shown:
     hidden: npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Apart:
-    """A model with a further weight of the cosine of texts."""
-
-    model: Ranker
-    cosine: Ranker
-    weight: float
-
-    def score(self, users: UserBatch) -> npt.NDArray[np.float32]:
-        """float32[num_users, num_items]."""
-        return self.model.score(users) + np.float32(self.weight) * self.cosine.score(users)
-
-
 def ask_all(figures: Figures, name: str, shown: Shown, scorer: Scorer) -> None:
     """Add what a model answers test users, and what the cosine of its texts alone does."""
     shop, split, hidden = shown.shop, shown.split, shown.hidden
@@ -183,7 +166,6 @@ def ask_all(figures: Figures, name: str, shown: Shown, scorer: Scorer) -> None:
     ):
         figures.setdefault(f"known items, k = {label}", {})[name] = ndcg
     cosine, with_text = TextCosine(prior=0.003).fit(data), shop.item_text.shape[1] > 0
-    turned = replace(split, validation=split.test, test=split.validation)
     for given in GIVEN:
         asked = ask(whole, split, hidden, given)
         figures.setdefault(f"new items, {given} given", {})[name] = recall(scorer, asked, hidden)
@@ -191,11 +173,6 @@ def ask_all(figures: Figures, name: str, shown: Shown, scorer: Scorer) -> None:
             continue
         alone = recall(cosine, asked, hidden)
         figures.setdefault(f"new items, {given} given, cosine alone", {})[name] = alone
-        choosing = ask(whole, turned, hidden, given)
-        rankers = [Apart(scorer, cosine, weight) for weight in APART]
-        best = max(rankers, key=lambda ranker: recall(ranker, choosing, hidden).mean())
-        weighed = recall(best, asked, hidden)
-        figures.setdefault(f"new items, {given} given, weighed apart", {})[name] = weighed
 
 
 def text_table(name: str, parts: Sequence[tuple[Figures, str]], as_json: bool) -> str:

@@ -10,16 +10,18 @@ import pytest
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import split_users
 from firstedge.models.assemble import ByK, Draft, Learned, assemble
+from firstedge.models.borrowed import lenders
 from firstedge.models.bundle import Bundle, Coefficients
 from firstedge.models.closed_forms import NaiveBayes
 from firstedge.models.edges import Edges
 from firstedge.models.evidence import EvidenceChoice, build_evidence
 from firstedge.models.fit import FitOptions
+from firstedge.models.fuse import Fusion, finish
 from firstedge.models.hidden_items import (
     Askable,
     HideOptions,
     ask_hidden,
-    choose_new_text,
+    weigh_new_items,
     without,
 )
 from firstedge.models.net import NetOptions
@@ -80,7 +82,7 @@ def askable_of(learner: Learner) -> Askable:
 def test_text_says_the_weighted_mean_by_a_weight_of_its_own_for_new_items(
     learner: Learner, draft: Draft
 ) -> None:
-    bundle = bundle_of(draft, ByK(text=2.0, new_text=5.0))
+    bundle = bundle_of(draft, ByK(text=2.0, new_text=5.0, later_text=7.0))
     cases = build_cases(learner.held.validation, learner.weights, (0, 3), with_all=False)
     assert (draft.data.counts == 0).sum() == 4
     theta = np.where(draft.data.counts > 0, 2.0, 5.0)
@@ -103,7 +105,7 @@ def test_without_a_weight_text_takes_no_dimension(draft: Draft) -> None:
 
 
 def test_what_a_newcomer_would_have_is_what_an_item_without_events_has(draft: Draft) -> None:
-    shop, by_k = draft.snapshot, ByK(recent=0.5, text=2.0, new_text=5.0)
+    shop, by_k = draft.snapshot, ByK(recent=0.5, text=2.0, new_text=5.0, later_text=5.0)
     n = draft.data.num_items
     bundle = assemble(
         draft, Edges.none(n, n), np.zeros(n, np.float32), replace(SILENT, net=0.5), by_k
@@ -133,21 +135,48 @@ def test_nobody_is_given_what_is_hidden() -> None:
     assert len(ask_hidden(askable, hidden, 2, most=1).users) == 1
 
 
-def test_text_that_tells_tastes_gets_a_weight_and_one_that_misleads_does_not(
+def fusion_of(coefficients: Coefficients = SILENT, text: float = 0.0) -> Fusion:
+    mix = {"bayes": 1.0, "walks": 0.0}
+    return Fusion(mix, (1.0, 1.0), 20, 0.0, ByK(text=text), coefficients, 0.0, 0.0, 1)
+
+
+def test_texts_that_tell_tastes_are_weighed_and_those_that_mislead_are_not(
     shop: Snapshot, draft: Draft, learner: Learner
 ) -> None:
-    asked = askable_of(learner)
-    assert choose_new_text(draft, SILENT, ByK(), asked, HIDE) > 0
+    found = weigh_new_items(draft, fusion_of(), askable_of(learner), HIDE)
+    assert found.by_k.new_text + found.borrowed > 0
+    assert (found.by_k.text, found.coefficients) == (0, SILENT)
+    assert found.by_k.later_text > 0
     # Categories tell the tastes, and texts are those of other items.
     mixed = np.random.default_rng(3).permutation(shop.item_text)
     other = learner_of(replace(shop, item_text=mixed))
-    weight = choose_new_text(
-        draft_of(other), Coefficients(category=2.0), ByK(), askable_of(other), HIDE
-    )
-    assert weight == 0
+    fusion = fusion_of(Coefficients(category=2.0))
+    found = weigh_new_items(draft_of(other), fusion, askable_of(other), HIDE)
+    assert (found.by_k.new_text, found.by_k.later_text, found.borrowed) == (0, 0, 0)
 
 
 def test_too_few_users_choose_nothing(draft: Draft, learner: Learner) -> None:
-    asked, by_k = askable_of(learner), ByK(text=0.7)
-    assert choose_new_text(draft, SILENT, by_k, asked, replace(HIDE, least_users=9999)) == 0.7
-    assert choose_new_text(draft, SILENT, by_k, asked, replace(HIDE, most_cells=0)) == 0.7
+    asked, fusion = askable_of(learner), fusion_of(text=0.7)
+    for hide in (
+        replace(HIDE, least_users=9999),
+        replace(HIDE, most_cells=0),
+        replace(HIDE, ks=()),
+    ):
+        assert weigh_new_items(draft, fusion, asked, hide) == fusion
+
+
+def test_new_items_get_the_edges_of_what_they_read_like(draft: Draft) -> None:
+    fusion = replace(fusion_of(), borrowed=2.0, most_edges=9)
+    plain = finish(draft, replace(fusion, borrowed=0.0)).edges.matrix().toarray()
+    found = finish(draft, fusion).edges.matrix().toarray()
+    new = draft.data.counts == 0
+    assert not plain[:, new].any()
+    np.testing.assert_array_equal(found[:, ~new], plain[:, ~new])
+    assert (np.count_nonzero(found[:, new], axis=0) == 9).all()
+    text = draft.snapshot.item_text @ draft.text_axes
+    shares = lenders(text, np.flatnonzero(new), np.flatnonzero(~new)).toarray()
+    lent = 2 * draft.evidence.edges["bayes"].toarray() @ shares.T
+    kept = found[:, new] != 0
+    np.testing.assert_allclose(found[:, new][kept], lent[kept], rtol=1e-4)
+    weakest = np.where(kept, np.abs(lent), np.inf).min(0)
+    assert (np.where(kept, 0, np.abs(lent)) <= weakest + 1e-6).all()

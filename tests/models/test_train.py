@@ -212,7 +212,7 @@ def test_the_channels_of_the_fusion_add_up_to_the_score(
     edges, lean = prune_around_mean(evidence.edges["ridge"], 20)
     channels |= {"edges": terms.edges(edges), "lean": terms.lean(lean)}
     weights = {name: 0.5 + 0.1 * place for place, name in enumerate(sorted(channels))}
-    weights["new_text"] = weights["text"]
+    weights |= dict.fromkeys(("new_text", "later_text"), weights["text"])
     weights |= {name: 0.0 for name in weights if name == silent}
     bundle = assemble(
         draft,

@@ -1,0 +1,64 @@
+"""Edges that new items borrow: who chose what an item reads like may choose it, too.
+
+An item without an event has no edges. The items nearest to it by text lend it theirs: their
+weighted mean, by softmax of the cosines.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from firstedge.models.edges import prune
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+# Items that lend to one, and the temperature of their shares.
+LENDERS, TEMPERATURE = 10, 0.1
+# Cosines are held for at most this many pairs at a time.
+_BLOCK_CELLS = 1 << 22
+_TINY = 1e-9
+
+
+def lenders(text: Floats, new: Ints, known: Ints) -> sparse.csr_array:
+    """float32[h, n]: the share of each known item in what a new one borrows; rows add up to 1.
+
+    A new item without a text borrows nothing, and a known one without lends nothing.
+
+    Args:
+        text: float32[n, t], text vectors of items, zeros for none.
+        new: int64[h], rows of new items.
+        known: int64[m], rows of items that have edges.
+    """
+    places = np.flatnonzero(text[new].any(axis=1))
+    known = known[text[known].any(axis=1)]
+    shape, most = (len(new), len(text)), min(LENDERS, len(known))
+    if not len(places) or not most:
+        return sparse.csr_array(shape, dtype=np.float32)
+    units = text / np.maximum(np.linalg.norm(text, axis=1, keepdims=True), _TINY)
+    columns, cosines = [], []
+    step = max(1, _BLOCK_CELLS // len(known))
+    for start in range(0, len(places), step):
+        found = units[new[places[start : start + step]]] @ units[known].T
+        nearest = np.argpartition(-found, most - 1, axis=1)[:, :most]
+        columns.append(known[nearest])
+        cosines.append(np.take_along_axis(found, nearest, 1))
+    near = np.concatenate(cosines)
+    shares = np.exp((near - near.max(axis=1, keepdims=True)) / TEMPERATURE)
+    shares /= shares.sum(axis=1, keepdims=True)
+    at = (np.repeat(places, most), np.concatenate(columns).ravel())
+    return sparse.csr_array((shares.ravel().astype(np.float32), at), shape)
+
+
+def borrow(edges: sparse.csr_array, shares: sparse.csr_array, most: int) -> sparse.csr_array:
+    """float32[n, h]: edges to new items, of each the ``most`` strongest.
+
+    Args:
+        edges: float32[n, n], between known items.
+        shares: float32[h, n], see `lenders`.
+        most: Edges to each new item.
+    """
+    return sparse.csr_array(prune(sparse.csr_array(shares @ edges.T), most, by_size=True).T)
