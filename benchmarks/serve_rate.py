@@ -30,7 +30,8 @@ import numpy as np
 
 from benchmarks.made_shop import Shape, build_bundle
 from firstedge.models.bundle_file import save_bundle
-from firstedge.serving.loadtest import RECOMMEND, Load, Outcome, Strangers, popular_items, put_load
+from firstedge.serving.loadtest import Load, Outcome, Strangers, popular_items, put_load
+from firstedge.serving.wire import RECOMMEND
 
 ITEMS, EVENTS, K = 20_000, 5, 20
 ECHO = "/benchmark.Echo/Echo"

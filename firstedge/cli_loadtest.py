@@ -60,12 +60,12 @@ def loadtest(
 async def _ask(target: str, options: ClientOptions, load: Load, strangers: Strangers) -> Outcome:
     from firstedge.serving.async_client import open_channel
     from firstedge.serving.client import call_metadata
-    from firstedge.serving.loadtest import RECOMMEND, popular_items, put_load
+    from firstedge.serving.loadtest import popular_items, put_load
 
     shown = call_metadata(options)
     async with open_channel(target, options) as channel:
         payloads = strangers.payloads(await popular_items(channel, shown))
-        return await put_load(channel, payloads, load, RECOMMEND, shown)
+        return await put_load(channel, payloads, load, metadata=shown)
 
 
 def _view(outcome: Outcome) -> Group:

@@ -64,6 +64,29 @@ def serve(
         Path | None,
         typer.Option(envvar="FIRSTEDGE_TOKENS", help="A TOML file of bearer tokens and scopes."),
     ] = None,
+    max_k: Annotated[
+        int, typer.Option(envvar="FIRSTEDGE_MAX_K", help="Items of a ranking, at most.")
+    ] = 1_000,
+    max_events: Annotated[
+        int, typer.Option(envvar="FIRSTEDGE_MAX_EVENTS", help="Events of one user, at most.")
+    ] = 10_000,
+    max_ids: Annotated[
+        int,
+        typer.Option(
+            envvar="FIRSTEDGE_MAX_IDS", help="Ids, values or conditions in a field, at most."
+        ),
+    ] = 100_000,
+    peer_streams: Annotated[
+        int,
+        typer.Option(
+            envvar="FIRSTEDGE_PEER_STREAMS",
+            help="Streams that one address may have open at a time.",
+        ),
+    ] = 100,
+    idle_seconds: Annotated[
+        float,
+        typer.Option(envvar="FIRSTEDGE_IDLE_SECONDS", help="How long a stream may say nothing."),
+    ] = 60.0,
     user_seconds: Annotated[
         float,
         typer.Option(
@@ -135,6 +158,7 @@ def serve(
     from firstedge.serving.options import ServiceOptions
     from firstedge.serving.service import Service
     from firstedge.serving.service import serve as run
+    from firstedge.serving.wire import Limits
 
     options = ServiceOptions(
         bundle,
@@ -150,6 +174,9 @@ def serve(
         user_seconds=user_seconds,
         tls=_tls(tls_cert, tls_key, client_ca),
         tokens=tokens,
+        limits=Limits(k=max_k, events=max_events, ids=max_ids),
+        peer_streams=peer_streams,
+        idle_seconds=idle_seconds,
     )
     log_to_stderr(log_format, log_level)
 

@@ -41,13 +41,12 @@ from firstedge.serving.query import Query
 from firstedge.serving.ranking import Ranking
 from firstedge.serving.reasons import Explanation
 from firstedge.serving.security import ClientTls, host_of, is_loopback
-from firstedge.serving.v1 import recommender_pb2 as pb
 from firstedge.serving.v1 import recommender_pb2_grpc as pb_grpc
+from firstedge.serving.wire import SERVICE
 
 T = TypeVar("T")
 
 NOBODY = Query()
-SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 _ERRORS = {
     kind.__name__: kind
     for kind in (

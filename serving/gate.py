@@ -11,13 +11,13 @@ import grpc
 from grpc_health.v1 import health
 
 from firstedge.graph.errors import Overloaded
-from firstedge.serving.guard import DETAILS, NAME
+from firstedge.serving.guard import DETAILS
 from firstedge.serving.metrics import SHED, Metrics
 from firstedge.serving.quick_desk import QuickDesk
 from firstedge.serving.refusals import status_of
 from firstedge.serving.security import Tokens
+from firstedge.serving.wire import RECOMMEND, SERVICE
 
-_RECOMMEND = f"/{NAME}/Recommend"
 _FULL = status_of(Overloaded("more requests wait than can be answered in time: try again later"))
 _FULL_DETAILS = ((DETAILS, _FULL.SerializeToString()),)
 WRITING = frozenset({"RecordEvents", "UpsertItems"})
@@ -64,7 +64,7 @@ class Gate(grpc.aio.ServerInterceptor):
         refusal = self._refusal(path, handler_call_details.invocation_metadata)
         if refusal is not None:
             return _refusing(*refusal)
-        if not self._quick.let_in() and path == _RECOMMEND:
+        if not self._quick.let_in() and path == RECOMMEND:
             return self._shedding
         if path not in self._handlers:
             handler = self._bounded(await continuation(handler_call_details))
@@ -96,7 +96,7 @@ class Gate(grpc.aio.ServerInterceptor):
         if service == health.SERVICE_NAME:
             return None
         needed = "admin"
-        if service == NAME and method in READING | WRITING:
+        if service == SERVICE and method in READING | WRITING:
             needed = "write" if method in WRITING else "read"
         values = [value for key, value in metadata or () if key == "authorization"]
         token = values[0] if len(values) == 1 and isinstance(values[0], str) else ""

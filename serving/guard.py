@@ -12,10 +12,8 @@ from google.protobuf.message import DecodeError
 from firstedge.serving.logs import log_request, name_request
 from firstedge.serving.metrics import Metrics
 from firstedge.serving.refusals import status_of
-from firstedge.serving.v1 import recommender_pb2 as pb
-from firstedge.serving.wire import BadField
+from firstedge.serving.wire import SERVICE, BadField
 
-NAME = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 DETAILS = "grpc-status-details-bin"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 REQUEST_ID = "x-request-id"
@@ -46,7 +44,7 @@ class Guard(grpc.aio.ServerInterceptor):
         if method in self._handlers:
             return self._handlers[method]
         handler = await continuation(handler_call_details)
-        if handler is None or not method.startswith(f"/{NAME}/"):
+        if handler is None or not method.startswith(f"/{SERVICE}/"):
             return handler
         name = method.rpartition("/")[2]
         read = _forgiving(handler.request_deserializer)

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from firstedge.graph.errors import ServiceError, SettingsError
 from firstedge.serving.v1 import recommender_pb2 as pb
+from firstedge.serving.wire import RECOMMEND
 
-RECOMMEND = f"/{pb.DESCRIPTOR.services_by_name['Recommender'].full_name}/Recommend"
 Metadata = tuple[tuple[str, str], ...]
 PERCENTILES = (50, 90, 95, 99, 99.9)
 _ENDS = np.array([step * 10.0**power for power in range(-4, 2) for step in (1, 2, 5)] + [1e9])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from firstedge.serving.guard import NAME
+from firstedge.serving.wire import SERVICE
 
 _TIMEOUT = 3.0
 
@@ -22,7 +22,7 @@ def main(args: Sequence[str]) -> int:
     with grpc.insecure_channel(target) as channel:
         ask = health_pb2_grpc.HealthStub(channel).Check
         try:
-            answer = ask(health_pb2.HealthCheckRequest(service=NAME), timeout=_TIMEOUT)
+            answer = ask(health_pb2.HealthCheckRequest(service=SERVICE), timeout=_TIMEOUT)
         except grpc.RpcError as error:
             print(f"{target}: {error.code().name}", file=sys.stderr)
             return 1

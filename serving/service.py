@@ -7,6 +7,7 @@ import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ except ImportError as error:
 
 from firstedge.serving.desk import Desk
 from firstedge.serving.gate import Gate
-from firstedge.serving.guard import NAME, Guard
+from firstedge.serving.guard import Guard
 from firstedge.serving.live import LiveBundle, Model
 from firstedge.serving.live_store import RETRY_SECONDS, LiveStore, StoreOptions
 from firstedge.serving.metrics import Metrics
@@ -37,6 +38,7 @@ from firstedge.serving.upserting import upsert_items
 from firstedge.serving.v1 import recommender_pb2 as pb
 from firstedge.serving.v1 import recommender_pb2_grpc as pb_grpc
 from firstedge.serving.wire import (
+    SERVICE,
     BadField,
     Limits,
     read_filter,
@@ -54,14 +56,31 @@ _QUICK_ITEMS, _QUICK_K, _QUICK_BYTES = 50_000, 100, 10_000
 _FIRST_ITEMS_SECONDS = 1.0  # how long the start waits for the items of the store
 
 
+@dataclass(frozen=True)
+class Desks:
+    """Who does the work.
+
+    Attributes:
+        quick: In the event loop, what is done in a moment.
+        long: In threads, all else.
+    """
+
+    quick: QuickDesk
+    long: Desk
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn."""
+        return self.quick.waiting + self.long.waiting
+
+
 class Servicer(pb_grpc.RecommenderServicer):
     """Answers requests. Each takes the model once, so that none sees two.
 
     Args:
         bundle: The model of the moment.
         store: Where users live that are asked for by id, if anywhere.
-        desk: Who does the work.
-        quick: Who does what is done in a moment.
+        desks: Who does the work.
         limits: What a request may ask for.
         metrics: What counts it.
     """
@@ -70,15 +89,13 @@ class Servicer(pb_grpc.RecommenderServicer):
         self,
         bundle: LiveBundle,
         store: LiveStore | None,
-        desk: Desk,
-        quick: QuickDesk,
+        desks: Desks,
         limits: Limits,
         metrics: Metrics,
     ) -> None:
         self._bundle = bundle
         self._store = store
-        self._desk = desk
-        self._quick = quick
+        self._desks = desks
         self._limits = limits
         self._metrics = metrics
         self._recorder = None if store is None else Recorder(store, limits)
@@ -87,7 +104,7 @@ class Servicer(pb_grpc.RecommenderServicer):
         """The k best items for a user."""
         model = self._bundle.model
         known = await self._known(request.user, model, "user")
-        desk = self._quick if _is_quick(request, model) else self._desk
+        desk = self._desks.quick if _is_quick(request, model) else self._desks.long
         return await desk.ask(self._recommend, (model, request, known))
 
     def _recommend(
@@ -117,7 +134,7 @@ class Servicer(pb_grpc.RecommenderServicer):
             scores = model.recommender.score(query, request.items, unknown)
             return pb.ScoreResponse(scores=scores.tolist(), version=model.version)
 
-        return await self._desk.ask(one_by_one, answer)
+        return await self._desks.long.ask(one_by_one, answer)
 
     async def SimilarItems(  # noqa: N802
         self, request: pb.SimilarItemsRequest, _: Any
@@ -130,7 +147,7 @@ class Servicer(pb_grpc.RecommenderServicer):
             ranking = model.recommender.similar_items(request.id, k, filter_)
             return pb.SimilarItemsResponse(ranking=write_ranking(ranking), version=model.version)
 
-        return await self._desk.ask(one_by_one, answer)
+        return await self._desks.long.ask(one_by_one, answer)
 
     async def Explain(self, request: pb.ExplainRequest, _: Any) -> pb.ExplainResponse:  # noqa: N802
         """Why an item has its score."""
@@ -143,7 +160,7 @@ class Servicer(pb_grpc.RecommenderServicer):
             explanation = model.recommender.explain(query, request.item, unknown)
             return write_explanation(explanation, model.version)
 
-        return await self._desk.ask(one_by_one, answer)
+        return await self._desks.long.ask(one_by_one, answer)
 
     async def EmbedUsers(  # noqa: N802
         self, requests: AsyncIterator[pb.EmbedUsersRequest], _: Any
@@ -189,7 +206,7 @@ class Servicer(pb_grpc.RecommenderServicer):
 
     def close(self) -> None:
         """Let go of threads and store."""
-        self._desk.close()
+        self._desks.long.close()
         if self._store is not None:
             self._store.close()
 
@@ -209,7 +226,7 @@ class Servicer(pb_grpc.RecommenderServicer):
             rows = [pb.Vector(values=row) for row in vectors.tolist()]
             return pb.EmbedUsersResponse(vectors=rows, version=model.version)
 
-        return await self._desk.ask(one_by_one, answer)
+        return await self._desks.long.ask(one_by_one, answer)
 
     async def _known(self, user: pb.User, model: Model, where: str) -> Query | None:
         """What the store knows of a user, None if it is not asked."""
@@ -236,8 +253,7 @@ class Service:
 
     Attributes:
         bundle: The model of the moment.
-        desk: Who does the work.
-        quick: Who does what is done in a moment.
+        desks: Who does the work.
         metrics: What counts it.
         metrics_port: Where the metrics are given, None for nowhere.
         tokens: Who may do what, None if nobody is asked.
@@ -252,18 +268,15 @@ class Service:
         options: ServiceOptions,
         load: Callable[[Path], Recommender] = Recommender.load,
     ) -> None:
-        self.metrics = Metrics(lambda: self.desk.waiting + self.quick.waiting)
+        self.metrics = Metrics(lambda: self.desks.waiting)
         self.tokens = None if options.tokens is None else Tokens(options.tokens)
         self.store: LiveStore | None = None
         if options.store:
             self.store = LiveStore(StoreOptions(options.store, user_seconds=options.user_seconds))
         self.bundle = LiveBundle(options.bundle, load, self.metrics, self.store)
-        self.desk = Desk(options.threads, options.patience)
-        self.quick = QuickDesk(options.patience)
+        self.desks = Desks(QuickDesk(options.patience), Desk(options.threads, options.patience))
         self._options = options
-        self._servicer = Servicer(
-            self.bundle, self.store, self.desk, self.quick, options.limits, self.metrics
-        )
+        self._servicer = Servicer(self.bundle, self.store, self.desks, options.limits, self.metrics)
         self._health = health.aio.HealthServicer()
         self._tasks: list[asyncio.Task[None]] = []
         self._server: Any = None
@@ -282,14 +295,14 @@ class Service:
         size = self._options.limits.message_bytes
         sizes = [("grpc.max_receive_message_length", size), ("grpc.max_send_message_length", size)]
         streams, idle = self._options.peer_streams, self._options.idle_seconds
-        gate = Gate(self.tokens, streams, idle, self.quick, self.metrics)
+        gate = Gate(self.tokens, streams, idle, self.desks.quick, self.metrics)
         self._server = grpc.aio.server(
             interceptors=[*self._tracing(), gate, Guard(self.metrics)],
             options=[*sizes, ("grpc.so_reuseport", 0)],
         )
         pb_grpc.add_RecommenderServicer_to_server(self._servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         address = f"{self._options.host}:{self._options.port}"
         try:
@@ -309,7 +322,7 @@ class Service:
         with suppress(TimeoutError):
             await asyncio.wait_for(self.bundle.tried.wait(), _FIRST_ITEMS_SECONDS)
         await self._server.start()
-        for name in ("", NAME):
+        for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._tasks.append(asyncio.create_task(self._watch()))
         return int(port)

@@ -6,12 +6,12 @@ The server reads what strangers wrote: a field that cannot be used raises BadFie
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import numpy as np
 
-from firstedge.graph.errors import QueryError
+from firstedge.graph.errors import QueryError, SettingsError
 from firstedge.graph.vocabulary import Unknown
 from firstedge.serving import reasons
 from firstedge.serving.filter import Condition, Filter, Range, Value
@@ -21,6 +21,8 @@ from firstedge.serving.reasons import Explanation, Reason
 from firstedge.serving.request import Request
 from firstedge.serving.v1 import recommender_pb2 as pb
 
+SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
+RECOMMEND = f"/{SERVICE}/Recommend"
 K = 20  # where a request says none
 
 
@@ -50,6 +52,9 @@ class Limits:
         items: Items of one batch that is to be kept.
         stream_events: Events of one stream that is to be kept.
         id_length: Characters of an id or key that is to be kept.
+
+    Raises:
+        SettingsError: If one is below 1.
     """
 
     message_bytes: int = 4 * 2**20
@@ -60,6 +65,11 @@ class Limits:
     items: int = 1_000
     stream_events: int = 100_000
     id_length: int = 500
+
+    def __post_init__(self) -> None:
+        for name, most in asdict(self).items():
+            if most < 1:
+                raise SettingsError(f"a limit is at least 1, got {most} for {name}")
 
     def check(self, field: str, got: int, most: int) -> None:
         """Hold a size against its limit.

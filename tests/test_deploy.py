@@ -18,11 +18,14 @@ import yaml
 from neo4j import GraphDatabase
 from packaging.requirements import Requirement
 
+from firstedge.graph.errors import QueryError
 from firstedge.models.bundle_file import save_bundle
 from firstedge.serving.client import Client
-from firstedge.serving.guard import NAME
+from firstedge.serving.filter import Filter
 from firstedge.serving.metrics import Metrics
 from firstedge.serving.options import ServiceOptions
+from firstedge.serving.query import Event, Query
+from firstedge.serving.wire import SERVICE
 from firstedge.settings import SETTINGS, read_settings
 from tests.conftest import ROOT
 from tests.models.bundles import random_bundle
@@ -132,8 +135,8 @@ def test_settings_and_ports_agree(tmp_path: Path) -> None:
     assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(metrics_port)
     probes = [container[f"{name}Probe"]["grpc"] for name in ("startup", "readiness", "liveness")]
     assert probes == [
-        {"port": port, "service": NAME},
-        {"port": port, "service": NAME},
+        {"port": port, "service": SERVICE},
+        {"port": port, "service": SERVICE},
         {"port": port},
     ]
     grace = pod["spec"]["terminationGracePeriodSeconds"]
@@ -159,20 +162,32 @@ def test_every_setting_of_serve_is_one_of_the_file() -> None:
 
     from firstedge.cli_serve import serve
 
-    options = set(inspect.signature(serve).parameters) - {"as_json", "schema"}
-    assert options - set(SETTINGS) == set()
+    parameters = {**inspect.signature(serve, eval_str=True).parameters}
+    del parameters["as_json"], parameters["schema"]
+    assert set(parameters) - set(SETTINGS) == set()
+    table = (ROOT / "docs" / "operating.md").read_text("utf-8")
+    for name, parameter in parameters.items():
+        (option,) = parameter.annotation.__metadata__
+        assert option.envvar == f"FIRSTEDGE_{name.upper()}"
+        assert f"`{name}`" in table
 
 
 def test_flags_beat_the_environment_which_beats_the_file(tmp_path: Path) -> None:
     save_bundle(random_bundle(), tmp_path / "bundle")
     (tmp_path / "firstedge.toml").write_text(
         f'[settings]\nbundle = "{tmp_path / "bundle"}"\nport = 1\nmetrics_port = 1\n'
-        'log_format = "json"\nhost = "localhost"\n'
+        'log_format = "json"\nhost = "localhost"\nmax_k = 5\nmax_events = 7\nmax_ids = 7\n'
     )
+    environment = {
+        "FIRSTEDGE_METRICS_PORT": "0",
+        "FIRSTEDGE_PORT": "2",
+        "FIRSTEDGE_MAX_EVENTS": "1",
+        "FIRSTEDGE_MAX_IDS": "1",
+    }
     server = subprocess.Popen(
-        [TOOLS / "firstedge", "serve", "--json", "--port", "0"],
+        [TOOLS / "firstedge", "serve", "--json", "--port", "0", "--max-ids", "2"],
         cwd=tmp_path,
-        env={**os.environ, "FIRSTEDGE_METRICS_PORT": "0", "FIRSTEDGE_PORT": "2"},
+        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -183,7 +198,13 @@ def test_flags_beat_the_environment_which_beats_the_file(tmp_path: Path) -> None
         assert found["port"] > 2
         assert found["metrics_port"] > 2
         with Client(f"localhost:{found['port']}") as client:
-            assert len(client.recommend(k=3)) == 3
+            assert len(client.recommend(k=5)) == 5
+            with pytest.raises(QueryError, match="k: up to 5 here, got 6"):
+                client.recommend(k=6)
+            with pytest.raises(QueryError, match="events: up to 1 here, got 2"):
+                client.recommend(Query([Event("i003"), Event("i004")]))
+            with pytest.raises(QueryError, match=r"filter\.denied: up to 2 here, got 3"):
+                client.recommend(k=1, filter=Filter(denied=("i001", "i002", "i003")))
         probe = [sys.executable, "-m", "firstedge.serving.probe"]
         run(*probe, f"localhost:{found['port']}")
     finally:

@@ -9,8 +9,8 @@ import numpy as np
 from google.protobuf.descriptor import FieldDescriptor as Field
 from google.protobuf.message import Message
 
-from firstedge.serving.guard import NAME
 from firstedge.serving.v1 import recommender_pb2 as pb
+from firstedge.serving.wire import SERVICE
 
 UNARY = {
     "Recommend": pb.RecommendRequest,
@@ -141,7 +141,7 @@ _LIKELY = [0.25, 0.1, 0.1, 0.1, 0.15, 0.04, 0.1, 0.15, 0.01]
 
 def ask(channel: Any, name: str, messages: list[bytes]) -> tuple[str, str]:
     """Send bytes; the status that came back, and its text."""
-    method = f"/{NAME}/{name}"
+    method = f"/{SERVICE}/{name}"
     try:
         if name == "EmbedUsers":
             list(channel.stream_stream(method)(iter(messages), timeout=300))

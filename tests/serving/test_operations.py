@@ -24,7 +24,7 @@ from firstedge.graph.errors import Overloaded, SettingsError, UnknownId
 from firstedge.models.bundle_file import save_bundle
 from firstedge.serving import tracing
 from firstedge.serving.client import Client, ClientOptions
-from firstedge.serving.guard import NAME, REQUEST_ID
+from firstedge.serving.guard import REQUEST_ID
 from firstedge.serving.logs import JsonLines, log_request, log_to_stderr, name_request
 from firstedge.serving.metrics import Metrics
 from firstedge.serving.options import ServiceOptions
@@ -32,6 +32,7 @@ from firstedge.serving.query import Event, Query
 from firstedge.serving.service import Service
 from firstedge.serving.v1 import recommender_pb2 as pb
 from firstedge.serving.v1 import recommender_pb2_grpc as pb_grpc
+from firstedge.serving.wire import SERVICE
 from tests.models.bundles import random_bundle
 from tests.serving.servers import running, wait_for
 
@@ -184,7 +185,7 @@ def test_what_would_wait_too_long_for_a_thread_is_refused_and_may_come_again(
             first = [pool.submit(stub.Recommend, LONG)]
             wait_for(lambda: len(begun) == 2)
             first.append(pool.submit(stub.Recommend, LONG))
-            wait_for(lambda: service.desk.waiting == 1)
+            wait_for(lambda: service.desks.long.waiting == 1)
             error = refused(lambda: stub.Recommend(LONG))
             with Client(address, quick) as client, pytest.raises(Overloaded, match="try again"):
                 client.recommend(reasons=True)
@@ -304,7 +305,7 @@ def test_every_request_is_a_span_of_its_callers_trace(
         stub.Recommend(pb.RecommendRequest(), metadata=said)
         refused(lambda: stub.Recommend(pb.RecommendRequest(k=0)))
     fine, bad = spans.get_finished_spans()
-    assert fine.name.removeprefix("/") == f"{NAME}/Recommend"
+    assert fine.name.removeprefix("/") == f"{SERVICE}/Recommend"
     assert f"{fine.context.trace_id:032x}" == trace
     assert fine.parent is not None
     assert f"{fine.parent.span_id:016x}" == parent

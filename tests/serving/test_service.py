@@ -33,7 +33,6 @@ from firstedge.graph.store import open_store
 from firstedge.models.bundle_file import TENSORS, current_version, save_bundle
 from firstedge.serving.client import Client, ClientOptions
 from firstedge.serving.filter import Filter
-from firstedge.serving.guard import NAME
 from firstedge.serving.options import ServiceOptions
 from firstedge.serving.query import Event, Query, joined
 from firstedge.serving.ranking import Ranking
@@ -42,6 +41,7 @@ from firstedge.serving.service import Service
 from firstedge.serving.store_users import read_query
 from firstedge.serving.v1 import recommender_pb2 as pb
 from firstedge.serving.v1 import recommender_pb2_grpc as pb_grpc
+from firstedge.serving.wire import SERVICE, Limits
 from tests.models.bundles import random_bundle
 from tests.serving.questions import random_query
 from tests.serving.servers import retried, running, wait_for
@@ -304,21 +304,21 @@ def test_an_altered_bundle_is_refused_and_the_old_one_stays(
 def test_health_and_reflection(shop: Shop) -> None:
     with grpc.insecure_channel(shop.address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
-        for name in ("", NAME):
+        for name in ("", SERVICE):
             answer = health.Check(health_pb2.HealthCheckRequest(service=name))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
         ask = reflection_pb2.ServerReflectionRequest(list_services="")
         (answer,) = reflection.ServerReflectionInfo(iter([ask]))
         names = {service.name for service in answer.list_services_response.service}
-    assert {NAME, "grpc.health.v1.Health"} <= names
-    assert NAME == "firstedge.v1.Recommender"
+    assert {SERVICE, "grpc.health.v1.Health"} <= names
+    assert SERVICE == "firstedge.v1.Recommender"
 
 
 def test_a_message_that_is_too_large_is_refused(shop: Shop) -> None:
     with grpc.insecure_channel(shop.address) as channel:
         with pytest.raises(grpc.RpcError) as caught:
-            channel.unary_unary(f"/{NAME}/Recommend")(bytes(5 * 2**20))
+            channel.unary_unary(f"/{SERVICE}/Recommend")(bytes(5 * 2**20))
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -428,3 +428,8 @@ def test_without_grpc_the_client_says_what_to_install() -> None:
     )
     assert done.stdout.strip().endswith("pip install 'firstedge[serve]'")
     assert done.stderr == ""
+
+
+def test_a_limit_that_lets_nothing_through_is_refused() -> None:
+    with pytest.raises(SettingsError, match="a limit is at least 1, got 0 for k"):
+        Limits(k=0)
