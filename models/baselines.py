@@ -90,6 +90,15 @@ class TrainingData:
         """float32[num_items], training users of each item."""
         return np.asarray(self.x.sum(0), np.float32)
 
+    @property
+    def importance(self) -> Floats:
+        """float32[num_items], by which an edge to an item matters.
+
+        What an item is short of is only missed where it could have been an answer, and the more
+        users choose it the more often it is.
+        """
+        return self.counts + 1
+
     @cached_property
     def popularity(self) -> Doubles:
         """float64[num_items], share of the training users that have an item."""

@@ -95,27 +95,33 @@ def lookup(matrix: sparse.csr_array, where: sparse.csr_array) -> npt.NDArray[np.
     return np.where(stored[at] == wanted, matrix.data[at], 0.0)
 
 
-def prune(matrix: sparse.csr_array, most: int, by_size: bool = False) -> sparse.csr_array:
+def prune(
+    matrix: sparse.csr_array, most: int, importance: Floats | None = None
+) -> sparse.csr_array:
     """Keep the strongest ``most`` entries of each row; of equals, the lower columns.
 
     Args:
         matrix: Any sparse matrix.
         most: Entries to keep of a row.
-        by_size: Whether a strongly negative entry is strong too; if not, only positive ones stay.
+        importance: float32[columns], by which the size of an entry counts, whatever its sign; if
+            None, only positive entries stay.
     """
     matrix = sparse.csr_array(matrix)
     matrix.sum_duplicates()
-    return strongest(matrix, np.abs(matrix.data) if by_size else matrix.data, most)
+    strength = matrix.data
+    if importance is not None:
+        strength = np.abs(strength) * importance[matrix.indices]
+    return strongest(matrix, strength, most)
 
 
-def prune_table(table: Floats, most: int) -> sparse.csr_array:
-    """Keep the ``most`` entries of each row of a dense matrix that are strongest by size.
+def prune_table(table: Floats, most: int, importance: Floats) -> sparse.csr_array:
+    """What `prune` keeps of a dense matrix.
 
     Its sparse form, several times as large, is only ever there for some rows.
     """
     step = max(1, _BLOCK_CELLS // max(table.shape[1], 1))
     blocks = [
-        prune(sparse.csr_array(table[start : start + step]), most, by_size=True)
+        prune(sparse.csr_array(table[start : start + step]), most, importance)
         for start in range(0, len(table), step)
     ]
     return sparse.csr_array(sparse.vstack(blocks, format="csr"))

@@ -90,9 +90,9 @@ class Evidence:
 def build_evidence(data: TrainingData, choice: EvidenceChoice) -> Evidence:
     """Fit the closed forms as they were chosen."""
     r, lifts = _bayes(data, choice.bayes)
-    kept = {"bayes": prune(r, choice.most_edges, by_size=True)}
+    kept = {"bayes": prune(r, choice.most_edges, data.importance)}
     del r  # one sort of edges at a time
-    kept["walks"] = prune(_walks(data, choice.walks), choice.most_edges, by_size=True)
+    kept["walks"] = prune(_walks(data, choice.walks), choice.most_edges, data.importance)
     if choice.ridge is not None:
         kept["ridge"] = _kept_ridge(data, choice.ridge, choice.most_edges)
     return Evidence(lifts, kept)
@@ -141,7 +141,11 @@ def _ridge(data: TrainingData, ridge: float) -> Floats:
 
 def _kept_ridge(data: TrainingData, ridge: float, most: int) -> sparse.csr_array:
     """Its strongest edges, held by the data: a large one takes minutes."""
-    return data.once(("ridge", ridge, most), lambda: prune_table(_ridge(data, ridge), most))
+
+    def make() -> sparse.csr_array:
+        return prune_table(_ridge(data, ridge), most, data.importance)
+
+    return data.once(("ridge", ridge, most), make)
 
 
 def _scale(strongest: Floats) -> np.float32:
@@ -175,7 +179,8 @@ class _Judge:
             edges = _ridge(self.data, ridge)
             figure = self._scaled(edges, f"ease {ridge:g}")
             if figure > best:
-                best, chosen, kept = figure, ridge, prune_table(edges, most)
+                best, chosen = figure, ridge
+                kept = prune_table(edges, most, self.data.importance)
             del edges  # before the next takes as much
         self.data.once(("ridge", chosen, most), lambda: kept)
         return chosen

@@ -59,14 +59,14 @@ class FitOptions:
             scaled loss on another GPU, and float32 on a CPU.
     """
 
-    epochs: int = 20
+    epochs: int = 60
     least_steps: int = 12
     most_steps: int = 400
     most_examples: int = 4_000_000
-    patience: int = 5
+    patience: int = 20
     batch_users: int = 256
     pieces: int = 1
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     weight_decay: float = 1e-2
     average: float = 0.97
     full_softmax: int = 50_000

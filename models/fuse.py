@@ -131,7 +131,9 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
     # Where histories are too short for any request to show edges, they stay at a usual mixture.
     unseen = {name: STARTS[0].get(name, 0.0) for name in sorts}
     mix = {name: {**unseen, **free.weights}.get(name, 0.0) for name in draft.evidence.edges}
-    edges, lean = prune_around_mean(mixture(draft.evidence, mix), options.most_edges)
+    edges, lean = prune_around_mean(
+        mixture(draft.evidence, mix), options.most_edges, draft.data.importance
+    )
     pruned = {"edges": terms.edges(edges), "lean": terms.lean(lean)}
     pruned = {name: one for name, one in pruned.items() if name not in without}
     starts = tuple({**free.weights, "edges": size, "lean": size} for size in (1.0, 0.5))
@@ -159,7 +161,7 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
 def finish(draft: Draft, fusion: Fusion) -> Bundle:
     """The bundle of a draft, fused as was chosen."""
     whole = mixture(draft.evidence, fusion.mix)
-    edges, lean = prune_around_mean(whole, fusion.most_edges)
+    edges, lean = prune_around_mean(whole, fusion.most_edges, draft.data.importance)
     if fusion.borrowed:
         edges = edges + _borrowed(draft, whole, fusion)
     sized = sparse.csr_array(edges * np.float32(fusion.sizes[0]))
@@ -189,8 +191,15 @@ def mixture(evidence: Evidence, mix: Mapping[str, float]) -> sparse.csr_array:
     return sparse.csr_array(total)
 
 
-def prune_around_mean(s: sparse.csr_array, most: int) -> tuple[sparse.csr_array, Floats]:
+def prune_around_mean(
+    s: sparse.csr_array, most: int, importance: Floats
+) -> tuple[sparse.csr_array, Floats]:
     """Split edges into the mean of each column and the strongest deviations from it.
+
+    Args:
+        s: float32[n, n].
+        most: Deviations to keep of each row.
+        importance: float32[n], see `prune`.
 
     Returns:
         At most ``most`` deviations of each row, and float32[n], the means. An edge that is not
@@ -198,7 +207,7 @@ def prune_around_mean(s: sparse.csr_array, most: int) -> tuple[sparse.csr_array,
     """
     mean = np.asarray(s.mean(axis=0), np.float32).ravel()
     deviation = sparse.csr_array((s.data - mean[s.indices], s.indices, s.indptr), shape=s.shape)
-    return prune(deviation, most, by_size=True), mean
+    return prune(deviation, most, importance), mean
 
 
 class Terms:

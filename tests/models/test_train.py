@@ -30,7 +30,10 @@ from tests.models.small import histories_of, users_of
 from tests.models.tastes import TASTES, taste_shop
 
 OPTIONS = TrainOptions(
-    net=NetOptions(dim=16), fit=FitOptions(epochs=8, device="cpu"), ks=(0, 1, 2, 3), least_users=10
+    net=NetOptions(dim=16),
+    fit=FitOptions(epochs=8, learning_rate=3e-3, device="cpu"),
+    ks=(0, 1, 2, 3),
+    least_users=10,
 )
 
 
@@ -209,7 +212,7 @@ def test_the_channels_of_the_fusion_add_up_to_the_score(
     draft = learner.draft(learned, evidence)
     terms = Terms(draft)
     channels = terms.channels()
-    edges, lean = prune_around_mean(evidence.edges["ridge"], 20)
+    edges, lean = prune_around_mean(evidence.edges["ridge"], 20, draft.data.importance)
     channels |= {"edges": terms.edges(edges), "lean": terms.lean(lean)}
     weights = {name: 0.5 + 0.1 * place for place, name in enumerate(sorted(channels))}
     weights |= dict.fromkeys(("new_text", "later_text"), weights["text"])
