@@ -53,12 +53,15 @@ def lenders(text: Floats, new: Ints, known: Ints) -> sparse.csr_array:
     return sparse.csr_array((shares.ravel().astype(np.float32), at), shape)
 
 
-def borrow(edges: sparse.csr_array, shares: sparse.csr_array, most: int) -> sparse.csr_array:
+def borrow(
+    edges: sparse.csr_array, shares: sparse.csr_array, most: int, importance: Floats
+) -> sparse.csr_array:
     """float32[n, h]: edges to new items, of each the ``most`` strongest.
 
     Args:
         edges: float32[n, n], between known items.
         shares: float32[h, n], see `lenders`.
         most: Edges to each new item.
+        importance: float32[n], of the items that they start from, see `prune`.
     """
-    return sparse.csr_array(prune(sparse.csr_array(shares @ edges.T), most, by_size=True).T)
+    return sparse.csr_array(prune(sparse.csr_array(shares @ edges.T), most, importance).T)

@@ -175,7 +175,7 @@ def _borrowed(draft: Draft, edges: sparse.csr_array, fusion: Fusion) -> sparse.c
     n, counts = draft.data.num_items, draft.data.counts
     new, known = np.flatnonzero(counts == 0), np.flatnonzero(counts)
     shares = lenders(draft.snapshot.item_text @ draft.text_axes, new, known)
-    lent = borrow(edges, shares, fusion.most_edges).tocoo()
+    lent = borrow(edges, shares, fusion.most_edges, draft.data.importance).tocoo()
     return sparse.csr_array(
         (np.float32(fusion.borrowed) * lent.data, (lent.row, new[lent.col])), (n, n)
     )

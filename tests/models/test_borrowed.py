@@ -45,6 +45,8 @@ def test_the_strongest_of_the_mean_edges_are_lent() -> None:
     edges = np.zeros((4, 4), np.float32)
     edges[0, :3], edges[1, :3], edges[2, :3] = (1, 2, 0), (0, 0, 4), (-9, 0, 0)
     shares = sparse.csr_array(np.array([[0.5, 0.5, 0, 0], [0, 0, 1, 0]], np.float32))
-    found = borrow(sparse.csr_array(edges), shares, 1)
+    alike = np.ones(4, np.float32)
+    found = borrow(sparse.csr_array(edges), shares, 1, alike)
     assert found.toarray().tolist() == [[0, 0], [0, 4], [-4.5, 0], [0, 0]]
-    assert borrow(sparse.csr_array(edges), shares, 4).toarray()[:, 0].tolist() == [1.5, 0, -4.5, 0]
+    all_four = borrow(sparse.csr_array(edges), shares, 4, alike)
+    assert all_four.toarray()[:, 0].tolist() == [1.5, 0, -4.5, 0]
