@@ -18,7 +18,7 @@ Ints = npt.NDArray[np.int64]
 
 # Items that lend to one, and the temperature of their shares.
 LENDERS, TEMPERATURE = 10, 0.1
-# Cosines are held for at most this many pairs at a time.
+# Cosines and edges are held for at most this many pairs at a time, before the best are kept.
 _BLOCK_CELLS = 1 << 22
 _TINY = 1e-9
 
@@ -64,4 +64,11 @@ def borrow(
         most: Edges to each new item.
         importance: float32[n], of the items that they start from, see `prune`.
     """
-    return sparse.csr_array(prune(sparse.csr_array(shares @ edges.T), most, importance).T)
+    back = sparse.csr_array(edges.T)
+    step = max(1, _BLOCK_CELLS // max(shares.shape[1], 1))
+    blocks = [
+        prune(shares[start : start + step] @ back, most, importance)
+        for start in range(0, shares.shape[0], step)
+    ]
+    found = sparse.vstack(blocks) if blocks else shares
+    return sparse.csr_array(found.T)

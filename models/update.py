@@ -1,7 +1,7 @@
 """Refreshing a bundle from the store in seconds: all but the net.
 
 Popularity, item edges, category and profile lifts are counted anew, with the options and weights
-that training chose; items added since are embedded from text and category.
+that training chose; items added since are embedded from text and category, and borrow edges.
 """
 
 from __future__ import annotations

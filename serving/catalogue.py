@@ -3,7 +3,8 @@
 Items that the model was trained on keep their vectors; their titles, properties, categories and
 availability follow the store. Items added since are embedded as `firstedge update` would embed
 them: by their text, if there is an encoder, and by their categories, of which an unknown one counts
-as its nearest known ancestor.
+as its nearest known ancestor. Edges they borrow at the next update only; until then their text
+weighs more.
 """
 
 from __future__ import annotations

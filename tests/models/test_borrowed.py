@@ -41,7 +41,11 @@ def test_without_texts_nobody_lends() -> None:
     assert lenders(TEXT, NEW, KNOWN[:0]).nnz == 0
 
 
-def test_the_strongest_of_the_mean_edges_are_lent() -> None:
+@pytest.mark.parametrize("cells", [1, 1 << 22])
+def test_the_strongest_of_the_mean_edges_are_lent(
+    monkeypatch: pytest.MonkeyPatch, cells: int
+) -> None:
+    monkeypatch.setattr(borrowed, "_BLOCK_CELLS", cells)
     edges = np.zeros((4, 4), np.float32)
     edges[0, :3], edges[1, :3], edges[2, :3] = (1, 2, 0), (0, 0, 4), (-9, 0, 0)
     shares = sparse.csr_array(np.array([[0.5, 0.5, 0, 0], [0, 0, 1, 0]], np.float32))
@@ -50,3 +54,4 @@ def test_the_strongest_of_the_mean_edges_are_lent() -> None:
     assert found.toarray().tolist() == [[0, 0], [0, 4], [-4.5, 0], [0, 0]]
     all_four = borrow(sparse.csr_array(edges), shares, 4, alike)
     assert all_four.toarray()[:, 0].tolist() == [1.5, 0, -4.5, 0]
+    assert borrow(sparse.csr_array(edges), shares[:0], 4, alike).shape == (4, 0)
