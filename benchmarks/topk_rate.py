@@ -1,8 +1,9 @@
 """One stranger, five events, the top 20 of a million items: against faiss on one core.
 
-The vector part (products of the user's vector with all items' and the top k of them) is what
-`faiss.IndexFlatIP` does; the edges, which faiss has no notion of, are timed apart, and so is the
-whole answer from Query to Ranking, exact and approximate. Rounds are interleaved, so that all meet
+The vector part (the user's vector, and the top k of its products with all items') is what
+`faiss.IndexFlatIP` does, here as the Finder does it for a model of vectors alone; the edges, which
+faiss has no notion of, are timed apart, and so is the whole answer from Query to Ranking, exact and
+approximate. Rounds are interleaved, so that all meet
 the same machine.
 
     python -m benchmarks.topk_rate [--items 1000000] [--json]
@@ -22,11 +23,12 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.made_shop import DIM, Shape, build_bundle
 from firstedge.models.bundle import Coefficients
+from firstedge.models.edges import Edges
 from firstedge.models.scorer import Scorer
+from firstedge.serving.finder import Finder, Wanted
 from firstedge.serving.query import Event, Query
 from firstedge.serving.reading import QueryReader
 from firstedge.serving.recommender import Recommender
-from firstedge.serving.topk import top_k
 
 K, EVENTS, EDGES_PER_ITEM = 20, 5, 50
 CALLS = 5  # one after the other, as under load
@@ -76,16 +78,23 @@ def main() -> None:
     u = scorer.embed_users(users)
     flat = faiss.IndexFlatIP(DIM)
     flat.add(bundle.w)
+    of_vectors = replace(
+        bundle,
+        edges=Edges.none(args.items, args.items),
+        coefficients=Coefficients(prior=0, net=1),
+        b=np.zeros(args.items, np.float32),
+    )
+    only_vectors, wanted = Finder(Scorer(of_vectors)), [Wanted(K, exclude_given=False)]
     only_edges = Scorer(replace(bundle, coefficients=Coefficients(prior=1, net=0)))
     ways = {
         "faiss": lambda: flat.search(u, K),
-        "vector part": lambda: top_k(np.vecdot(bundle.w, u[0]), K),
+        "vector part": lambda: only_vectors.find(users, wanted),
         "edges": lambda: only_edges.lift(users.given),
         "whole answer": lambda: recommender.recommend(query, K),
         "approximate answer": lambda: approximate.recommend(query, K),
     }
-    expected = flat.search(u, K)[1][0].tolist()
-    assert top_k(np.vecdot(bundle.w, u[0]), K).tolist() == expected  # noqa: S101
+    (found,) = only_vectors.find(users, wanted)
+    assert found.rows.tolist() == flat.search(u, K)[1][0].tolist()  # noqa: S101
     with threadpool_limits(1):
         faiss.omp_set_num_threads(1)
         times = measure(ways, args.rounds)
