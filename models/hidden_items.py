@@ -39,8 +39,9 @@ PARTS, MOST_HIDDEN = 10, 2000
 # Items that are given, and the length of the lists that answer.
 GIVEN = (1, 3, 5)
 K = 20
-# Weights of borrowed edges that are tried. With more, new items crowd out others.
-BORROWED = (0.0, 1.0, 3.0)
+# Weights of borrowed edges that are tried: none, or that of any edge. With more, new items would
+# crowd out others, which a list of new items alone cannot show.
+BORROWED = (0.0, 1.0)
 # Weights of text that are tried; the best one is then moved up and down by a factor.
 WEIGHTS = (0.0, 1.0, 4.0, 16.0, 64.0)
 FACTORS = (2.0, 1.5)
