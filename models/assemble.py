@@ -12,12 +12,14 @@ from scipy import sparse
 
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.models.baselines import TrainingData
-from firstedge.models.bundle import EXTRA, Bundle, Coefficients, ItemTable
+from firstedge.models.bundle import EXTRA, POPULARITIES, Bundle, Coefficients, ItemTable
+from firstedge.models.closed_forms import pair_counts
 from firstedge.models.edges import Edges
 from firstedge.models.evidence import Evidence
 from firstedge.models.item_encoder import ItemGraph
 from firstedge.models.net import Net
 from firstedge.models.newcomers import category_means
+from firstedge.models.patterns import EdgeParts
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -148,19 +150,16 @@ class Draft:
     late: Floats
 
 
-def assemble(
-    draft: Draft, edges: Edges, lean: Floats, coefficients: Coefficients, by_k: ByK
-) -> Bundle:
+def assemble(draft: Draft, parts: EdgeParts, coefficients: Coefficients, by_k: ByK) -> Bundle:
     """A bundle with these edges and coefficients.
 
-    Further dimensions of w carry what depends on k but on no edge alone, see `EXTRA`: g_k log p_j
-    of the net, the popularities by k, and what every given item says of j alike. Texts have theirs
-    before them, if they have a weight.
+    Further dimensions of w carry what depends on k but on no single edge, see `EXTRA`: g_k log p_j
+    of the net, the popularities by k, what every given item says of j alike, and the patterns.
+    Texts have theirs before them, if they have a weight.
 
     Args:
         draft: Everything else.
-        edges: Item edges, [n, n].
-        lean: float32[n], what an edge to any item adds to item j, beside `edges`.
+        parts: Of the item edges.
         coefficients: Weights of the terms.
         by_k: Weights within the vectors.
     """
@@ -173,6 +172,7 @@ def assemble(
     axes = draft.text_axes if any(by_k.texts) else draft.text_axes[:, :0]
     text, r = snapshot.item_text @ axes, axes.shape[1]
     first, popular = _by_k(net, coefficients, by_k)
+    x, y = parts.patterns
     return Bundle(
         items=snapshot.items,
         categories=snapshot.categories,
@@ -185,17 +185,17 @@ def assemble(
         w=_wide(
             heard_first * net.w,
             _thetas(data, by_k)[:, None] / gamma * text,
-            _popularities(draft, heard_first, lean / gamma),
+            np.column_stack((_popularities(draft, heard_first), parts.lean / gamma, y / gamma)),
         ),
         b=heard * newcomer_values(net.bias, data),
-        v=_inputs(heard * net.v, text),
+        v=_inputs(heard * net.v, text, x),
         c=_wide(first, r, popular),
         s=_scales(net, r),
         kind=net.kind,
         recency=net.recency,
         profile=_wide(heard * net.profile, r),
         profile_lifts=Edges.of(draft.profile_lifts),
-        edges=edges,
+        edges=_counted(parts.edges, data),
         category_lifts=Edges.of(draft.evidence.lifts),
         text_axes=axes,
         user_text=_wide(heard * net.user_text, r),
@@ -204,6 +204,11 @@ def assemble(
         category_w=_wide(heard_first * net.category_w, r),
         encoder=snapshot.encoder,
     )
+
+
+def _counted(edges: sparse.csr_array, data: TrainingData) -> Edges:
+    """Edges that know how many users have both ends."""
+    return Edges.of(edges, pair_counts(data.x, edges) if edges.nnz else None)
 
 
 def _wide(net: Floats, text: Floats | int, extra: Floats | None = None) -> Floats:
@@ -218,19 +223,19 @@ def _thetas(data: TrainingData, by_k: ByK) -> Floats:
     return np.where(data.counts > 0, by_k.text, by_k.new_text).astype(np.float32)
 
 
-def _popularities(draft: Draft, heard: np.float32, lean: Floats) -> Floats:
-    """float32[n, EXTRA], of w: popularity as the net weighs it, the popularities, the lean."""
+def _popularities(draft: Draft, heard: np.float32) -> Floats:
+    """float32[n, POPULARITIES], of w: popularity as the net weighs it, popularity, that of late."""
     data = draft.data
     ever, late = newcomer_values(data.log_prior, data), newcomer_values(draft.late, data)
-    return np.column_stack((heard * ever, ever, late, lean))
+    return np.column_stack((heard * ever, ever, late))
 
 
-def _inputs(net: Floats, text: Floats) -> Floats:
-    """float32[n + m, d], v: the net's, texts of items, and 1 where every item says alike."""
+def _inputs(net: Floats, text: Floats, patterns: Floats) -> Floats:
+    """float32[n + m, d], v: the net's, and of items texts, 1 where all say alike, the patterns."""
     n, m = len(text), len(net) - len(text)
-    alike = np.zeros((n + m, EXTRA), np.float32)
-    alike[:n, -1] = 1
-    return _wide(net, np.pad(text, ((0, m), (0, 0))), alike)
+    extra = np.zeros((n + m, EXTRA), np.float32)
+    extra[:n, POPULARITIES], extra[:n, POPULARITIES + 1 :] = 1, patterns
+    return _wide(net, np.pad(text, ((0, m), (0, 0))), extra)
 
 
 def _scales(net: Learned, texts: int) -> Floats:
@@ -253,7 +258,7 @@ def _by_k(net: Learned, coefficients: Coefficients, by_k: ByK) -> tuple[Floats, 
     said[1:] *= np.float32(coefficients.net > 0)
     popular = np.tile(np.array((coefficients.prior, by_k.recent), np.float32), (steps, 1))
     popular[0] = by_k.start_prior, by_k.start_recent
-    nothing = np.zeros(steps, np.float32)  # of the lean
+    nothing = np.zeros((steps, EXTRA - POPULARITIES), np.float32)  # edges alone say this
     return said[:, :-1], np.column_stack((said[:, -1], popular / gamma, nothing))
 
 

@@ -34,9 +34,12 @@ from firstedge.models.edges import Edges
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
+# Patterns that the edges between items follow, see `models/patterns.py`.
+PATTERNS = 8
 # The last dimensions of w, v, c and s, as training fills them: popularity as the net weighs it,
-# popularity, popularity of late, and what every given item says alike.
-EXTRA = 4
+# popularity, popularity of late; then what every given item says alike, and the patterns.
+POPULARITIES = 3
+EXTRA = POPULARITIES + 1 + PATTERNS
 
 
 @dataclass(frozen=True)

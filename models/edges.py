@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -115,16 +115,32 @@ def prune(
 
 
 def prune_table(table: Floats, most: int, importance: Floats) -> sparse.csr_array:
-    """What `prune` keeps of a dense matrix.
+    """What `prune` keeps of a dense matrix, float32[n, columns]."""
+    step = rows_at_once(table.shape[1])
+    blocks = (table[start : start + step] for start in range(0, len(table), step))
+    return prune_blocks(blocks, most, importance)
 
-    Its sparse form, several times as large, is only ever there for some rows.
+
+def prune_blocks(blocks: Iterable[Floats], most: int, importance: Floats) -> sparse.csr_array:
+    """What `prune` keeps of a dense matrix that comes some rows at a time.
+
+    Args:
+        blocks: float32[rows, columns] each, one or more.
+        most: Entries to keep of a row.
+        importance: float32[columns].
     """
-    step = max(1, _BLOCK_CELLS // max(table.shape[1], 1))
-    blocks = [
-        prune(sparse.csr_array(table[start : start + step]), most, importance)
-        for start in range(0, len(table), step)
-    ]
-    return sparse.csr_array(sparse.vstack(blocks, format="csr"))
+    kept = []
+    for block in blocks:
+        strength = np.abs(block) * importance
+        stays = best_mask(strength, min(most, block.shape[1])) & (strength > 0)
+        rows, columns = np.nonzero(stays)
+        kept.append(sparse.csr_array((block[stays], (rows, columns)), shape=block.shape))
+    return sparse.csr_array(sparse.vstack(kept, format="csr"))
+
+
+def rows_at_once(columns: int) -> int:
+    """How many rows of a dense matrix to look at at a time."""
+    return max(1, _BLOCK_CELLS // max(columns, 1))
 
 
 def strongest(matrix: sparse.csr_array, strength: Floats, most: int) -> sparse.csr_array:

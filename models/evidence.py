@@ -1,7 +1,8 @@
 """The closed-form half of the model: which counts to trust, chosen on validation users.
 
 Three sorts of item edges, which err in different ways: naive Bayes R with its category lifts,
-RP3beta's walks, and the ridge regression of EASE where the catalogue is small enough for it.
+RP3beta's walks, and a least squares over all items: the ridge regression of EASE where the
+catalogue is small enough for it, else that of the factors of iALS.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from scipy import sparse
 from firstedge.models.baselines import EASE_MOST_ITEMS, TrainingData, given_items
 from firstedge.models.closed_forms import NaiveBayes, ease, naive_bayes, rp3
 from firstedge.models.edges import prune, prune_table
+from firstedge.models.factors import FACTORS_MOST_ITEMS, IALS, factor_edges
 from firstedge.models.fusion import Arena, Block
+from firstedge.models.patterns import FULL_CELLS
 
 Floats = npt.NDArray[np.float32]
 
@@ -38,7 +41,9 @@ class EvidenceOptions:
         back_offs: Of naive Bayes.
         walks: Pairs of alpha and beta of RP3beta.
         ridges: Of EASE; of a large catalogue every other one.
-        most_edges: Edges kept of each item and sort before they are fused.
+        factors: Of the factors that stand in for it where the catalogue is too large.
+        most_edges: Edges kept of each item and sort before they are fused; all of a catalogue
+            whose edges are a table of FULL_CELLS.
     """
 
     start: NaiveBayes = field(default_factory=NaiveBayes)
@@ -53,6 +58,7 @@ class EvidenceOptions:
         (0.8, 0.5),  # a dense one
     )
     ridges: tuple[float, ...] = (2500, 500, 10000)
+    factors: IALS = field(default_factory=IALS)
     most_edges: int = 1000
 
 
@@ -64,12 +70,14 @@ class EvidenceChoice:
         bayes: Options of naive Bayes.
         walks: alpha and beta of RP3beta.
         ridge: Of EASE; None where the catalogue is too large for it.
+        factors: Where it is; None where it is too large for these, too.
         most_edges: Edges kept of each item and sort before they are fused.
     """
 
     bayes: NaiveBayes
     walks: tuple[float, float]
     ridge: float | None
+    factors: IALS | None
     most_edges: int
 
 
@@ -79,8 +87,8 @@ class Evidence:
 
     Attributes:
         lifts: Category lifts of naive Bayes, float32[m, m].
-        edges: By sort ("bayes", "walks", "ridge"), float32[n, n]. Walks and ridge are scaled: the
-            strongest edge of an item is 1 on average.
+        edges: By sort ("bayes", "walks", "ridge", "factors"), float32[n, n]. All but the first are
+            scaled: the strongest edge of an item is 1 on average.
     """
 
     lifts: sparse.csr_array
@@ -95,6 +103,9 @@ def build_evidence(data: TrainingData, choice: EvidenceChoice) -> Evidence:
     kept["walks"] = prune(_walks(data, choice.walks), choice.most_edges, data.importance)
     if choice.ridge is not None:
         kept["ridge"] = _kept_ridge(data, choice.ridge, choice.most_edges)
+    if choice.factors is not None:
+        factors = factor_edges(data, choice.factors, choice.most_edges)
+        kept["factors"] = sparse.csr_array(factors / _scale(factors.max(axis=1).toarray()))
     return Evidence(lifts, kept)
 
 
@@ -115,11 +126,13 @@ def choose_evidence(
     ):
         bayes = max([bayes, *(replace(bayes, **{name: v}) for v in values)], key=judge.bayes)
     walks = max(options.walks, key=judge.walks)
-    ridge = None
-    if data.num_items <= EASE_MOST_ITEMS:
-        step = 2 if data.num_items > _MANY_ITEMS else 1
-        ridge = judge.best_ridge(options.ridges[::step], options.most_edges)
-    return EvidenceChoice(bayes, walks, ridge, options.most_edges), judge.figures
+    ridge, n = None, data.num_items
+    most = n if n**2 <= FULL_CELLS else options.most_edges
+    if n <= EASE_MOST_ITEMS:
+        step = 2 if n > _MANY_ITEMS else 1
+        ridge = judge.best_ridge(options.ridges[::step], most)
+    factors = options.factors if EASE_MOST_ITEMS < n <= FACTORS_MOST_ITEMS else None
+    return EvidenceChoice(bayes, walks, ridge, factors, most), judge.figures
 
 
 def _bayes(data: TrainingData, options: NaiveBayes) -> tuple[sparse.csr_array, sparse.csr_array]:

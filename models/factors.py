@@ -1,7 +1,8 @@
-"""The baseline that learns factors: iALS, new users folded in."""
+"""iALS: a baseline whose new users are folded in, and edges between items by its factors."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated, Any, ClassVar
@@ -12,11 +13,14 @@ from scipy import sparse
 
 from firstedge.graph.errors import MissingDependency
 from firstedge.models.baselines import PriorWeight, TrainingData, given_items
-from firstedge.models.protocol import Ranker
+from firstedge.models.edges import prune_blocks, rows_at_once
 from firstedge.models.scorer import UserBatch
 from firstedge.models.space import Range
 
 Floats = npt.NDArray[np.float32]
+
+# Above this many items the table of all edges by factors takes too long to look through.
+FACTORS_MOST_ITEMS = 60_000
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class IALS:
         """See `Method`."""
         return ""
 
-    def fit(self, data: TrainingData) -> Ranker:
+    def fit(self, data: TrainingData) -> FactorRanker:
         """Learn the items' factors.
 
         Raises:
@@ -86,3 +90,31 @@ class FactorRanker:
         items = given_items(users.given, len(self.prior), 0.0) * np.float32(1 + self.alpha)
         rows = np.arange(len(users))
         return np.asarray(self.model.recalculate_user(rows, sparse.csr_matrix(items)))
+
+
+def factor_edges(data: TrainingData, options: IALS, most: int) -> sparse.csr_array:
+    """The strongest edges by factors, float32[n, n]: S_ij = x_i . y_j.
+
+    y are the items' factors, and x_i is what a user who was given i alone is folded in as: (Y'Y +
+    alpha y_i y_i' + lambda I)^-1 (1 + alpha) y_i, by Sherman and Morrison. So the factors are
+    summed over given items as all edges are, where the baseline solves anew for each user.
+
+    Args:
+        data: Training users.
+        options: Of the factors.
+        most: Edges to keep of each item.
+    """
+    y = np.asarray(options.fit(data).model.item_factors, np.float64)
+    solved = np.linalg.solve(y.T @ y + options.regularization * np.eye(y.shape[1]), y.T).T
+    leverage = np.vecdot(solved, y)[:, None]
+    x = ((1 + options.alpha) / (1 + options.alpha * leverage) * solved).astype(np.float32)
+    ends, step = y.T.astype(np.float32), rows_at_once(len(y))
+
+    def blocks() -> Iterator[Floats]:
+        for start in range(0, len(y), step):
+            block = x[start : start + step] @ ends
+            rows = np.arange(len(block))
+            block[rows, start + rows] = 0
+            yield block
+
+    return prune_blocks(blocks(), most, data.importance)

@@ -14,16 +14,18 @@ from firstedge.models.assemble import ByK, Draft, assemble, newcomer_values
 from firstedge.models.baselines import TrainingData, recent_log_prior
 from firstedge.models.borrowed import borrow, lenders
 from firstedge.models.bundle import Bundle, Coefficients
-from firstedge.models.closed_forms import pair_counts
-from firstedge.models.edges import Edges, prune
+from firstedge.models.edges import Edges
 from firstedge.models.evidence import Evidence
 from firstedge.models.fusion import Arena, Channel, search
+from firstedge.models.patterns import EdgeParts, take_apart
 from firstedge.models.scorer import Scorer, UserBatch
 
 Floats = npt.NDArray[np.float32]
 
 TERMS = ("prior", "net", "category", "interest", "profile")
 NONE = Coefficients(prior=0.0)
+# Parts of the edges between items.
+PARTS = ("edges", "lean", "patterns")
 # Half-lives of the popularity of late that are tried, in days.
 HALF_LIVES = (7.0, 30.0, 90.0, 365.0)
 # Weight of an interest in a category where no validation user has shown one.
@@ -38,8 +40,10 @@ USUAL = {
     "bayes": 1.0,
     "walks": 3.0,
     "ridge": 3.0,
+    "factors": 3.0,
     "edges": 1.0,
     "lean": 1.0,
+    "patterns": 1.0,
     "net": 1.0,
     "category": 1.0,
     "interest": 1.0,
@@ -47,10 +51,10 @@ USUAL = {
     "text": 2.0,
 }
 STARTS: tuple[Mapping[str, float], ...] = (
-    {"prior": 0.5, "bayes": 0.3, "walks": 1.5, "ridge": 1.5, "net": 0.5, "category": 0.3}
-    | {"start_prior": 0.5, "start_net": 0.5},
-    {"prior": 0.5, "walks": 4.0, "ridge": 2.0, "start_prior": 1.0},
-    {"prior": 0.1, "bayes": 0.2, "ridge": 0.5, "net": 1.0, "start_recent": 1.0},
+    {"prior": 0.5, "bayes": 0.3, "walks": 1.5, "ridge": 1.5, "factors": 1.5}
+    | {"net": 0.5, "category": 0.3, "start_prior": 0.5, "start_net": 0.5},
+    {"prior": 0.5, "walks": 4.0, "ridge": 2.0, "factors": 2.0, "start_prior": 1.0},
+    {"prior": 0.1, "bayes": 0.2, "ridge": 0.5, "factors": 0.5, "net": 1.0, "start_recent": 1.0},
 )
 
 
@@ -60,7 +64,7 @@ class Fusion:
 
     Attributes:
         mix: Weights of the sorts of edges in S.
-        sizes: Weights of the pruned deviations and of the column means of S.
+        sizes: Weights of the parts of S, in the order of PARTS.
         most_edges: Edges kept of each item.
         half_life: Of the popularity of late, in days.
         by_k: Weights within the vectors.
@@ -71,7 +75,7 @@ class Fusion:
     """
 
     mix: Mapping[str, float]
-    sizes: tuple[float, float]
+    sizes: tuple[float, float, float]
     most_edges: int
     half_life: float
     by_k: ByK
@@ -131,15 +135,13 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
     # Where histories are too short for any request to show edges, they stay at a usual mixture.
     unseen = {name: STARTS[0].get(name, 0.0) for name in sorts}
     mix = {name: {**unseen, **free.weights}.get(name, 0.0) for name in draft.evidence.edges}
-    edges, lean = prune_around_mean(
-        mixture(draft.evidence, mix), options.most_edges, draft.data.importance
-    )
-    pruned = {"edges": terms.edges(edges), "lean": terms.lean(lean)}
-    pruned = {name: one for name, one in pruned.items() if name not in without}
-    starts = tuple({**free.weights, "edges": size, "lean": size} for size in (1.0, 0.5))
+    whole = mixture(draft.evidence, mix)
+    parts = terms.parts(take_apart(whole, options.most_edges, draft.data.importance))
+    pruned = {name: one for name, one in parts.items() if name not in without}
+    starts = tuple({**free.weights, **dict.fromkeys(PARTS, size)} for size in (1.0, 0.5))
     found = search(arena, channels | pruned, starts, USUAL)
     weights = {"interest": UNSEEN_INTEREST, **dict.fromkeys(pruned, 1.0), **found.weights}
-    sizes = (weights.get("edges", 0.0), weights.get("lean", 0.0))
+    edges, lean, patterns = (weights.get(name, 0.0) for name in PARTS)
     coefficients = Coefficients(**{name: weights.get(name, 0.0) for name in TERMS})
     weights |= dict.fromkeys(("new_text", "later_text"), weights.get("text", 0.0))
     by_k = ByK(**{field.name: weights.get(field.name, 0.0) for field in fields(ByK)})
@@ -147,7 +149,7 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
     objective = found.objective
     return Fusion(
         mix,
-        sizes,
+        (edges, lean, patterns),
         options.most_edges,
         options.half_life,
         by_k,
@@ -161,13 +163,11 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
 def finish(draft: Draft, fusion: Fusion) -> Bundle:
     """The bundle of a draft, fused as was chosen."""
     whole = mixture(draft.evidence, fusion.mix)
-    edges, lean = prune_around_mean(whole, fusion.most_edges, draft.data.importance)
+    parts = take_apart(whole, fusion.most_edges, draft.data.importance)
     if fusion.borrowed:
-        edges = edges + _borrowed(draft, whole, fusion)
-    sized = sparse.csr_array(edges * np.float32(fusion.sizes[0]))
-    counted = Edges.of(sized, pair_counts(draft.data.x, sized))
-    lean = lean * np.float32(fusion.sizes[1])
-    return assemble(draft, counted, lean, fusion.coefficients, fusion.by_k)
+        edges = sparse.csr_array(parts.edges + _borrowed(draft, whole, fusion))
+        parts = replace(parts, edges=edges)
+    return assemble(draft, parts.weighed(*fusion.sizes), fusion.coefficients, fusion.by_k)
 
 
 def _borrowed(draft: Draft, edges: sparse.csr_array, fusion: Fusion) -> sparse.csr_array:
@@ -189,25 +189,6 @@ def mixture(evidence: Evidence, mix: Mapping[str, float]) -> sparse.csr_array:
         if mix[name]:
             total = total + np.float32(mix[name]) * edges
     return sparse.csr_array(total)
-
-
-def prune_around_mean(
-    s: sparse.csr_array, most: int, importance: Floats
-) -> tuple[sparse.csr_array, Floats]:
-    """Split edges into the mean of each column and the strongest deviations from it.
-
-    Args:
-        s: float32[n, n].
-        most: Deviations to keep of each row.
-        importance: float32[n], see `prune`.
-
-    Returns:
-        At most ``most`` deviations of each row, and float32[n], the means. An edge that is not
-        kept is then worth the mean, which loses far less than taking it for nothing.
-    """
-    mean = np.asarray(s.mean(axis=0), np.float32).ravel()
-    deviation = sparse.csr_array((s.data - mean[s.indices], s.indices, s.indptr), shape=s.shape)
-    return prune(deviation, most, importance), mean
 
 
 class Terms:
@@ -241,15 +222,24 @@ class Terms:
         """Edges between items."""
         return self._alone(NONE, Edges.of(edges))
 
-    def lean(self, lean: Floats) -> Channel:
-        """What every given item says alike."""
-        scorer, n = Scorer(self.none), len(lean)
+    def parts(self, parts: EdgeParts) -> dict[str, Channel]:
+        """The parts of edges, by the names of PARTS."""
+        ones, lean = np.ones((len(parts.lean), 1), np.float32), parts.lean[:, None]
+        found = {"edges": self.edges(parts.edges), "lean": self._factors(ones, lean)}
+        if parts.patterns[1].any():
+            found["patterns"] = self._factors(*parts.patterns)
+        return found
+
+    def _factors(self, x: Floats, y: Floats) -> Channel:
+        """Edges x_i . y_j, of x and y float32[n, r]."""
+        scorer, n = Scorer(self.none), len(x)
 
         def score(users: UserBatch) -> Floats:
             given = users.given
-            weights = np.where(given.targets < n, scorer.edge_weights(given), 0)
-            said = np.bincount(given.users, weights, len(users)).astype(np.float32)
-            return said[:, None] * lean
+            of = np.flatnonzero(given.targets < n)
+            at = (given.users[of], given.targets[of])
+            weights = sparse.csr_array((scorer.edge_weights(given)[of], at), (len(users), n))
+            return np.asarray((weights @ x) @ y.T, np.float32)
 
         return score
 
@@ -260,9 +250,8 @@ class Terms:
         ).score
 
     def _bundle(self, coefficients: Coefficients, by_k: ByK) -> Bundle:
-        n = len(self.draft.snapshot.items)
-        lean = np.zeros(n, np.float32)
-        return assemble(self.draft, Edges.none(n, n), lean, coefficients, by_k)
+        parts = EdgeParts.none(len(self.draft.snapshot.items))
+        return assemble(self.draft, parts, coefficients, by_k)
 
 
 def _matters(bundle: Bundle, term: str) -> bool:

@@ -23,10 +23,10 @@ from firstedge.models.assemble import Draft, assemble
 from firstedge.models.batches import with_profiles
 from firstedge.models.borrowed import lenders
 from firstedge.models.bundle import Bundle
-from firstedge.models.edges import Edges
 from firstedge.models.fuse import Fusion, mixture
 from firstedge.models.metrics import Targets
 from firstedge.models.newcomers import embed_newcomers
+from firstedge.models.patterns import EdgeParts
 from firstedge.models.repeats import given_weights
 from firstedge.models.scorer import Scorer, UserBatch
 
@@ -183,11 +183,10 @@ class _Shown:
     @classmethod
     def of(cls, draft: Draft, fusion: Fusion) -> _Shown:
         n = draft.data.num_items
-        nothing = np.zeros(n, np.float32)  # of edges and their means, a new item has none
         by_k = replace(fusion.by_k, later_text=1.0)
         return cls(
             draft,
-            assemble(draft, Edges.none(n, n), nothing, fusion.coefficients, by_k),
+            assemble(draft, EdgeParts.none(n), fusion.coefficients, by_k),
             mixture(draft.evidence, fusion.mix) * np.float32(fusion.sizes[0]),
             draft.snapshot.item_text @ draft.text_axes,
         )

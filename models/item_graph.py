@@ -42,7 +42,7 @@ def build_item_graph(
     if bayes.nnz > SPECTRUM_EDGES:
         # Factors of a large matrix take minutes, and its tail says little.
         bayes = prune(bayes, max(1, SPECTRUM_EDGES // bayes.shape[0]))
-    start_v, start_w = spectral_start(bayes, options.vectors, seed)
+    start_v, start_w = spectral_start(bayes, options.dim, seed)
     if options.propagate:
         hop = shared_users(x).tocoo()
         features[HOP].edge_index = _edge_index(hop.col, hop.row)

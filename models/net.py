@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from firstedge.models.bundle import EXTRA
 from firstedge.models.item_encoder import ItemEncoder, ItemGraph
 
 
@@ -18,7 +17,7 @@ class NetOptions:
     """Architecture of the net.
 
     Attributes:
-        dim: Dimensions of user and item vectors; EXTRA of them carry popularity.
+        dim: Dimensions that are learned; the vectors of a bundle have others beside them.
         most_edges: The k up to which each k has a row of its own in the tables by k.
         ranks: Recency ranks that have a weight of their own.
         longest: The k and the rank from which on all share the last row; in between, rows are
@@ -28,7 +27,7 @@ class NetOptions:
         propagate: Whether items exchange vectors over shared users, one hop.
     """
 
-    dim: int = 64
+    dim: int = 60
     most_edges: int = 10
     ranks: int = 10
     longest: int = 100
@@ -37,17 +36,12 @@ class NetOptions:
     propagate: bool = False
 
     def __post_init__(self) -> None:
-        if self.dim <= EXTRA or self.most_edges < 1 or self.ranks < 1:
-            raise ValueError(f"dim > {EXTRA}, most_edges >= 1, ranks >= 1, got {self}")
+        if min(self.dim, self.most_edges, self.ranks) < 1:
+            raise ValueError(f"dim, most_edges and ranks are at least 1, got {self}")
         if self.longest < max(self.most_edges, self.ranks):
             raise ValueError(f"longest is at least most_edges and ranks, got {self}")
         if not (0 <= self.id_dropout < 1 and 0 <= self.user_dropout < 1):
             raise ValueError(f"dropouts lie in [0, 1), got {self}")
-
-    @property
-    def vectors(self) -> int:
-        """Dimensions of what the net learns."""
-        return self.dim - EXTRA
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ class Net(nn.Module):
     when the net is exported, so that the bundle needs no extra term.
 
     Args:
-        items: The item encoder, of `options.vectors` dimensions.
+        items: The item encoder, of `options.dim` dimensions.
         sizes: Numbers of kinds, profile values and user text dimensions.
         options: The architecture.
     """

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from firstedge.models.bundle import EXTRA, Bundle
+from firstedge.models.bundle import EXTRA, POPULARITIES, Bundle
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.integer]
@@ -80,8 +80,9 @@ def embed_newcomers(
         means = category_means(values, counts, bundle.table.primary, m)
         return means[np.where(primary >= 0, primary, m)]
 
-    # The last dimensions are of popularity, and of what any given item says of this one.
-    for column in range(-EXTRA, -1):
+    # The last dimensions are of popularity, of what any given item says alike, and of patterns.
+    alike = POPULARITIES - EXTRA
+    for column in range(-EXTRA, alike):
         w[:, column] = usual(bundle.w[:, column])
-    w[:, -1], v[:, -EXTRA:-1], v[:, -1] = 0, 0, 1
+    w[:, alike:], v[:, -EXTRA:], v[:, alike] = 0, 0, 1
     return Newcomers(w, v, usual(bundle.prior), usual(bundle.b))

@@ -21,6 +21,7 @@ from firstedge.models.baselines import TrainingData
 from firstedge.models.bundle import Bundle, Coefficients
 from firstedge.models.closed_forms import CategoryTree, NaiveBayes, profile_lifts
 from firstedge.models.evidence import EvidenceChoice, build_evidence
+from firstedge.models.factors import IALS
 from firstedge.models.fuse import Fusion, finish, late_popularity
 from firstedge.models.text_axes import principal_axes
 
@@ -147,9 +148,13 @@ def _check(bundle: Bundle, snapshot: Snapshot) -> None:
 
 
 def _choice(stored: dict[str, Any]) -> EvidenceChoice:
-    return EvidenceChoice(
-        **{**stored, "bayes": NaiveBayes(**stored["bayes"]), "walks": tuple(stored["walks"])}
-    )
+    restored = {
+        **stored,
+        "bayes": NaiveBayes(**stored["bayes"]),
+        "walks": tuple(stored["walks"]),
+        "factors": IALS(**stored["factors"]) if stored["factors"] else None,
+    }
+    return EvidenceChoice(**restored)
 
 
 def _fusion(stored: dict[str, Any]) -> Fusion:

@@ -23,7 +23,7 @@ def random_bundle(num_items: int = 30, num_categories: int = 6, seed: int = 0) -
         counts = rng.integers(1, 50, (rows, columns)) * mask
         return Edges.of(sparse.csr_array(values), sparse.csr_array(counts))
 
-    dim, text_dim = 8, 12
+    dim, text_dim = 16, 12
     membership = np.zeros((num_items, num_categories))
     primary = rng.integers(-1, num_categories, num_items).astype(np.int32)
     rows = np.flatnonzero(primary >= 0)

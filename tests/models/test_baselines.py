@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
+from firstedge.models import edges
 from firstedge.models.baselines import (
     CategoryPopularity,
     Method,
@@ -13,7 +15,8 @@ from firstedge.models.baselines import (
     TextCosine,
     TrainingData,
 )
-from firstedge.models.factors import IALS, FactorRanker
+from firstedge.models.edges import prune
+from firstedge.models.factors import IALS, FactorRanker, factor_edges
 from firstedge.models.neighbours import (
     Blend,
     Ease,
@@ -213,6 +216,21 @@ def test_new_users_fold_into_ials_by_the_normal_equations() -> None:
         x = np.linalg.solve(left, y.T @ (confidence * wanted))
         np.testing.assert_allclose(ranker.embed_users(users)[row], x, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(scores[row], 0.1 * data.log_prior + y @ x, rtol=1e-3, atol=1e-5)
+
+
+def test_edges_by_factors_say_what_folding_in_one_item_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(edges, "_BLOCK_CELLS", 20)  # two rows at a time
+    data = random_data(seed=4)
+    method = IALS(factors=3, regularization=0.7, alpha=5.0, prior=0.0)
+    alone = method.fit(data).score(users_of(*([item] for item in range(9)), num_items=9))
+    np.fill_diagonal(alone, 0)
+    found = factor_edges(data, method, 9)
+    np.testing.assert_allclose(found.toarray(), alone, rtol=1e-3, atol=1e-5)
+    few = factor_edges(data, method, 2)
+    expected = prune(sparse.csr_array(alone), 2, data.importance)
+    np.testing.assert_allclose(few.toarray(), expected.toarray(), rtol=1e-3, atol=1e-5)
 
 
 def test_ials_is_repeatable() -> None:

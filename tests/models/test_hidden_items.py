@@ -13,7 +13,6 @@ from firstedge.models.assemble import ByK, Draft, Learned, assemble
 from firstedge.models.borrowed import lenders
 from firstedge.models.bundle import Bundle, Coefficients
 from firstedge.models.closed_forms import NaiveBayes
-from firstedge.models.edges import Edges
 from firstedge.models.evidence import EvidenceChoice, build_evidence
 from firstedge.models.fit import FitOptions
 from firstedge.models.fuse import Fusion, finish
@@ -26,6 +25,7 @@ from firstedge.models.hidden_items import (
 )
 from firstedge.models.net import NetOptions
 from firstedge.models.newcomers import embed_newcomers
+from firstedge.models.patterns import EdgeParts
 from firstedge.models.protocol import build_cases
 from firstedge.models.rounds import known_users
 from firstedge.models.scorer import Scorer
@@ -55,7 +55,7 @@ def draft_of(learner: Learner) -> Draft:
     """With a net that was hardly trained."""
     graph = learner.graph()
     learned = Learned.of_net(learner.fit_net(graph).net, graph)
-    choice = EvidenceChoice(NaiveBayes(), (0.5, 0.3), None, 1000)
+    choice = EvidenceChoice(NaiveBayes(), (0.5, 0.3), None, None, 1000)
     return learner.draft(learned, build_evidence(learner.data, choice))
 
 
@@ -70,8 +70,7 @@ def draft(learner: Learner) -> Draft:
 
 
 def bundle_of(draft: Draft, by_k: ByK) -> Bundle:
-    n = draft.data.num_items
-    return assemble(draft, Edges.none(n, n), np.zeros(n, np.float32), SILENT, by_k)
+    return assemble(draft, EdgeParts.none(draft.data.num_items), SILENT, by_k)
 
 
 def askable_of(learner: Learner) -> Askable:
@@ -101,15 +100,13 @@ def test_without_a_weight_text_takes_no_dimension(draft: Draft) -> None:
     narrow, wide = bundle_of(draft, ByK()), bundle_of(draft, ByK(new_text=1.0))
     assert narrow.text_axes.shape == (8, 0)
     assert wide.dim - narrow.dim == wide.text_axes.shape[1] == 7
-    assert wide.of_text == slice(4, 11)
+    assert wide.of_text == slice(8, 15)
 
 
 def test_what_a_newcomer_would_have_is_what_an_item_without_events_has(draft: Draft) -> None:
     shop, by_k = draft.snapshot, ByK(recent=0.5, text=2.0, new_text=5.0, later_text=5.0)
-    n = draft.data.num_items
-    bundle = assemble(
-        draft, Edges.none(n, n), np.zeros(n, np.float32), replace(SILENT, net=0.5), by_k
-    )
+    parts = EdgeParts.none(draft.data.num_items)
+    bundle = assemble(draft, parts, replace(SILENT, net=0.5), by_k)
     rows = np.flatnonzero(draft.data.counts == 0)
     new = embed_newcomers(
         bundle,
@@ -120,7 +117,7 @@ def test_what_a_newcomer_would_have_is_what_an_item_without_events_has(draft: Dr
     )
     for name, found in (("w", new.w), ("prior", new.prior), ("b", new.b)):
         np.testing.assert_allclose(found, getattr(bundle, name)[rows], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(new.v, bundle.v[:n][rows], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(new.v, bundle.v[rows], rtol=1e-4, atol=1e-5)
 
 
 def test_nobody_is_given_what_is_hidden() -> None:
@@ -137,7 +134,7 @@ def test_nobody_is_given_what_is_hidden() -> None:
 
 def fusion_of(coefficients: Coefficients = SILENT, text: float = 0.0) -> Fusion:
     mix = {"bayes": 1.0, "walks": 0.0}
-    return Fusion(mix, (1.0, 1.0), 20, 0.0, ByK(text=text), coefficients, 0.0, 0.0, 1)
+    return Fusion(mix, (1.0, 1.0, 1.0), 20, 0.0, ByK(text=text), coefficients, 0.0, 0.0, 1)
 
 
 def test_texts_that_tell_tastes_are_weighed_and_those_that_mislead_are_not(

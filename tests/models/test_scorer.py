@@ -94,7 +94,7 @@ def test_the_embedding_is_what_the_net_adds(bundle: Bundle) -> None:
     scorer = Scorer(bundle)
     step = np.minimum(users.given.counts, 10)
     vectors = scorer.embed_users(users)
-    assert vectors.shape == (20, 8)
+    assert vectors.shape == (20, 16)
     alone = bundle.c[step[0]] + bundle.profile[users.profile_rows[0]]
     np.testing.assert_allclose(
         vectors[0], alone + users.text[0] @ bundle.user_text, rtol=1e-5, atol=1e-6

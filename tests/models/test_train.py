@@ -16,11 +16,11 @@ from firstedge.models.batches import user_tensors, with_profiles
 from firstedge.models.bundle import EXTRA, Bundle, Coefficients
 from firstedge.models.card import model_card
 from firstedge.models.closed_forms import CategoryTree, NaiveBayes
-from firstedge.models.edges import Edges
 from firstedge.models.evidence import EvidenceChoice, build_evidence
 from firstedge.models.fit import FitOptions, Watch
-from firstedge.models.fuse import TERMS, Terms, late_popularity, prune_around_mean
+from firstedge.models.fuse import PARTS, TERMS, Terms, late_popularity
 from firstedge.models.net import NetOptions
+from firstedge.models.patterns import take_apart
 from firstedge.models.protocol import build_cases, evaluate
 from firstedge.models.rounds import known_users
 from firstedge.models.scorer import Scorer, UserBatch
@@ -208,19 +208,20 @@ def test_the_channels_of_the_fusion_add_up_to_the_score(
     learner = Learner(shop, split, options)
     graph = learner.graph()
     learned = Learned.of_net(learner.fit_net(graph).net, graph)
-    evidence = build_evidence(learner.data, EvidenceChoice(NaiveBayes(), (0.5, 0.3), 100.0, 1000))
+    evidence = build_evidence(
+        learner.data, EvidenceChoice(NaiveBayes(), (0.5, 0.3), 100.0, None, 1000)
+    )
     draft = learner.draft(learned, evidence)
     terms = Terms(draft)
     channels = terms.channels()
-    edges, lean = prune_around_mean(evidence.edges["ridge"], 20, draft.data.importance)
-    channels |= {"edges": terms.edges(edges), "lean": terms.lean(lean)}
+    parts = take_apart(evidence.edges["ridge"], 20, draft.data.importance)
+    channels |= terms.parts(parts)
     weights = {name: 0.5 + 0.1 * place for place, name in enumerate(sorted(channels))}
     weights |= dict.fromkeys(("new_text", "later_text"), weights["text"])
     weights |= {name: 0.0 for name in weights if name == silent}
     bundle = assemble(
         draft,
-        Edges.of(edges * np.float32(weights["edges"])),
-        lean * np.float32(weights["lean"]),
+        parts.weighed(*(weights[name] for name in PARTS)),
         Coefficients(**{name: weights.get(name, 0.0) for name in TERMS}),
         ByK(**{field.name: weights[field.name] for field in fields(ByK)}),
     )
