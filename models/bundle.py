@@ -13,7 +13,8 @@ on disk.
 The vectors hold what the net learned, then r dimensions of text, then EXTRA. Along the dimensions
 of text v_i is the text of i, s_k is k^-.5 and w_j is theta_j / gamma times the text of j: the
 product is theta_j times the text of j with the weighted mean of the given texts, where theta is
-another one for items without an event in training.
+another one for items without an event in training. Along the last PATTERNS of EXTRA lies what many
+edges have in common (`models/patterns.py`), so that S_ij above is only what they do not.
 """
 
 from __future__ import annotations
