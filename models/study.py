@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # What is searched, by section and name; the first trial is the defaults.
 SPACE: Mapping[str, Range | Choice] = {
-    "net.dim": Choice((32, 64, 128)),
+    "net.dim": Choice((30, 60, 120)),
     "net.id_dropout": Range(0.0, 0.3),
     "net.user_dropout": Range(0.1, 0.6),
     "net.propagate": Choice((False, True)),

@@ -119,7 +119,7 @@ def test_the_wheel_runs_the_readme_example_without_torch(environment: Path, tmp_
     shown = run(environment, "-W", "error", "example.py", cwd=tmp_path).splitlines()
     assert [line.split()[0] for line in shown[:5]] == ["1", "2", "3", "4", "5"]
     assert not any(name in line.split() for line in shown[:5] for name in NAMED)
-    assert shown[-1].startswith("(1, 8) {'users': 0, 'items': 30")
+    assert shown[-1].startswith("(1, 16) {'users': 0, 'items': 30")
     tried = run(environment, "-c", "import importlib.util as u; print(u.find_spec('torch'))")
     assert tried.strip() == "None"
 

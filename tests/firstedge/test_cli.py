@@ -192,7 +192,7 @@ def test_similar(bundle: Path, run: Run) -> None:
 
 def test_info(bundle: Path, run: Run) -> None:
     data = run("info", "--json").data
-    assert (data["items"], data["dim"], data["about"]) == (30, 8, {"fingerprint": "test"})
+    assert (data["items"], data["dim"], data["about"]) == (30, 16, {"fingerprint": "test"})
     assert data["version"] == (bundle / "current").read_text().strip()
     assert data["version"] in run("info").out
 
@@ -215,4 +215,4 @@ class TestDoctor:
         assert re.search(r"wrong +bundle +no bundle here", shown.out)
 
     def test_a_bundle_that_is_there_is_named(self, bundle: Path, run: Run) -> None:
-        assert "Bundle(30 items, 6 categories, dim 8" in run("doctor").out
+        assert "Bundle(30 items, 6 categories, dim 16" in run("doctor").out

@@ -104,7 +104,7 @@ class TestUsersOfTheStore:
 
     def test_embed(self, bundle: Path, run: Run) -> None:
         data = run("embed", "users.parquet", "--json").data
-        assert (data["users"], data["dim"], data["path"]) == (40, 8, "users.parquet")
+        assert (data["users"], data["dim"], data["path"]) == (40, 16, "users.parquet")
         table = pq.read_table("users.parquet")
         trained = fe.load_bundle(bundle)
         with fe.open_store("shop.lbug", trained.schema, read_only=True) as store:

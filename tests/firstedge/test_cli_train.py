@@ -119,7 +119,7 @@ def test_tune_goes_on_and_train_takes_what_it_found(run: Run) -> None:
     assert found.code == 0, found.err
     default = found.data["about"]
     assert (default["trials"], default["objective"]) == (1, default["default"])
-    assert found.data["net"]["dim"] == 64
+    assert found.data["net"]["dim"] == 60
     found = run("tune", *PLAIN, "--trials", "2")
     assert found.data["about"]["trials"] == 2
     assert found.data["about"]["objective"] >= default["objective"]
@@ -142,7 +142,7 @@ def test_tune_goes_on_and_train_takes_what_it_found(run: Run) -> None:
     ("text", "complaint"),
     [
         ('{"net": {"dims": 16}}', "no option 'net.dims'"),
-        ('{"net": {"dim": "16"}}', "option 'net.dim' is like 64, got '16'"),
+        ('{"net": {"dim": "16"}}', "option 'net.dim' is like 60, got '16'"),
         ('{"fit": {"epochs": 0}}', "at least 1"),
         ("[", "cannot read the options"),
     ],

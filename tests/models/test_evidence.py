@@ -10,6 +10,7 @@ from firstedge.loaders.split import split_users
 from firstedge.models import closed_forms, evidence
 from firstedge.models.baselines import TrainingData
 from firstedge.models.evidence import EvidenceOptions, build_evidence, choose_evidence
+from firstedge.models.factors import IALS
 from firstedge.models.train import Learner, TrainOptions
 from tests.models.tastes import taste_shop
 
@@ -36,7 +37,10 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return asked
 
 
-def test_the_ridge_that_was_chosen_is_not_fitted_again(learner: Learner, fits: list[float]) -> None:
+def test_the_ridge_that_was_chosen_is_not_fitted_again(
+    learner: Learner, fits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "FULL_CELLS", 60 * 60 - 1)
     options = EvidenceOptions(ridges=(2500, 3, 50), most_edges=7)
     choice, figures = choose_evidence(learner.data, learner.arena, options)
     assert fits == [2500, 3, 50]
@@ -51,6 +55,22 @@ def test_the_ridge_that_was_chosen_is_not_fitted_again(learner: Learner, fits: l
     assert fits == [2500, 3, 50, choice.ridge]
     np.testing.assert_array_equal(held.toarray(), again.toarray())
     assert np.diff(held.indptr).max() == 7
+
+
+def test_factors_stand_in_where_the_catalogue_is_too_large_for_a_ridge(
+    learner: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "EASE_MOST_ITEMS", 59)
+    options = EvidenceOptions(factors=IALS(factors=4))
+    choice, figures = choose_evidence(learner.data, learner.arena, options)
+    assert (choice.ridge, choice.factors, choice.most_edges) == (None, IALS(factors=4), 60)
+    assert not any(name.startswith("ease") for name in figures)
+    edges = build_evidence(learner.data, choice).edges
+    assert list(edges) == ["bayes", "walks", "factors"]
+    assert edges["factors"].max(axis=1).toarray().mean() == pytest.approx(1, rel=1e-4)
+    monkeypatch.setattr(evidence, "FACTORS_MOST_ITEMS", 59)
+    choice, _ = choose_evidence(learner.data, learner.arena, options)
+    assert (choice.ridge, choice.factors) == (None, None)
 
 
 def test_ease_over_several_blocks_is_its_formula(monkeypatch: pytest.MonkeyPatch) -> None:

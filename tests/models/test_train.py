@@ -10,6 +10,7 @@ from firstedge.graph.errors import BundleError, DataError
 from firstedge.graph.histories import Given, kind_weights
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
+from firstedge.models import evidence as evidence_module
 from firstedge.models.assemble import ByK, Learned, assemble
 from firstedge.models.baselines import TrainingData
 from firstedge.models.batches import user_tensors, with_profiles
@@ -192,6 +193,18 @@ def test_an_update_embeds_new_items_from_text_and_category(bundle: Bundle) -> No
         )
         scores = scorer.score(UserBatch.of(given))[0, 60:64]
         assert scores.argmax() == taste
+
+
+def test_an_update_keeps_the_factors_of_a_large_catalogue(
+    shop: Snapshot, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence_module, "EASE_MOST_ITEMS", 59)
+    options = replace(OPTIONS, fit=replace(OPTIONS.fit, epochs=1))
+    large = train(shop, options, split)
+    assert large.about["fusion"]["mix"].keys() == {"bayes", "walks", "factors"}
+    fresh = update_bundle(large, shop)
+    assert len(fresh.edges) > 0
+    assert fresh.coefficients == large.coefficients
 
 
 def test_an_update_refuses_another_encoder(shop: Snapshot, bundle: Bundle) -> None:

@@ -53,7 +53,7 @@ def test_many_calls_at_a_time_give_the_same_answers(place: Place) -> None:
             assert await client.explain(queries[1], "i002") == plain.explain(queries[1], "i002")
             vectors = await client.embed_users(queries * 8)
             np.testing.assert_array_equal(vectors, plain.embed_users(queries * 8))
-            assert (await client.embed_users([])).shape == (0, 8)
+            assert (await client.embed_users([])).shape == (0, 16)
             assert await client.info() == plain.info()
             one = [RecordedEvent("u01", Event("i001"), "a key")]
             assert await client.record_events(one) == plain.record_events(one)

@@ -150,7 +150,7 @@ def test_of_two_runs_the_later_one_goes_on(store: Neo4jStore) -> None:
     first.claim(Slot("a"))
     second.claim(Slot("a"))
     with pytest.raises(StoreError, match="another run"):
-        first.write_values(Slot("a"), ["country=UK"], np.ones((1, 8), np.float32))
+        first.write_values(Slot("a"), ["country=UK"], np.ones((1, 16), np.float32))
     with pytest.raises(StoreError, match="another run"):
         first.finish(Slot("a"), {})
     second.finish(Slot("a"), {"version": "second"})

@@ -336,7 +336,7 @@ def test_items_of_one_score_stand_by_id() -> None:
 
 def test_vectors_and_the_net() -> None:
     users, items = RANDOM.embed_users(random_queries(9)), RANDOM.embed_items()
-    assert (users.shape, users.dtype) == ((9, 8), np.float32)
+    assert (users.shape, users.dtype) == ((9, 16), np.float32)
     np.testing.assert_array_equal(items, RANDOM.bundle.w)
     np.testing.assert_array_equal(RANDOM.embed_items(["i007", "i001"]), items[[7, 1]])
     with pytest.raises(UnknownId, match="item id 'i7'"):
