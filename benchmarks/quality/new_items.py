@@ -71,10 +71,10 @@ def recall(ranker: Ranker, asked: Asked, hidden: npt.NDArray[np.bool_]) -> Doubl
     return metrics.recall(found, asked.targets.counts)
 
 
-def measure(snapshot: Snapshot, fold: int) -> dict[int, dict[str, Doubles]]:
+def measure(snapshot: Snapshot, fold: int, seed: int = 0) -> dict[int, dict[str, Doubles]]:
     """Recall by number of given items and method."""
     split = split_users(snapshot, FOLDS, fold)
-    seen, hidden = hide(snapshot)
+    seen, hidden = hide(snapshot, seed)
     data = training_data(hold_out(seen, split))
     rankers: dict[str, Ranker] = {"firstedge": Scorer(train(seen, None, split))}
     for method in (TextCosine(prior=0.003), CategoryPopularity()):
@@ -220,17 +220,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a folder with amazon-beauty/")
     parser.add_argument("--sets", nargs="+", default=["ml-100k", "online-retail"])
     parser.add_argument("--folds", type=int, default=1, help="pooled")
+    parser.add_argument("--fold", type=int, help="only this one")
+    parser.add_argument("--seed", type=int, default=0, help="of the hidden tenth; not with --text")
     parser.add_argument("--text", action="store_true", help="what text brings")
     parser.add_argument("--json", action="store_true", help="for programs")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    folds = range(args.folds) if args.fold is None else (args.fold,)
     for name in args.sets:
         snapshot = open_shop(shop_of(name), args.data)
         if args.text:
-            parts = [measure_text(snapshot, fold) for fold in range(args.folds)]
+            parts = [measure_text(snapshot, fold) for fold in folds]
             print(text_table(name, parts, args.json), flush=True)
             continue
-        rounds = [measure(snapshot, fold) for fold in range(args.folds)]
+        rounds = [measure(snapshot, fold, args.seed) for fold in folds]
         pooled = {
             given: {
                 method: np.concatenate([one[given][method] for one in rounds])
