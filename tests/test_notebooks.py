@@ -49,7 +49,7 @@ def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(kitchen) >= 4, f"after {k} purchases for the kitchen: {ids}"
     shares = [float(line.split()[0]) for line in shown(notebook, "reason.share").splitlines()]
     assert sum(shares[:-1]) == pytest.approx(shares[-1], abs=0.001 * len(shares))
-    assert "(60, 16)" in shown(notebook, "embed_users(")
+    assert "(60, 28)" in shown(notebook, "embed_users(")
     assert "image/png" in str(outputs(notebook, "neighbourhood(store"))
 
 
