@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from firstedge.models.edges import prune
+from firstedge.models.edges import prune, rows_at_once
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -18,8 +18,6 @@ Ints = npt.NDArray[np.int64]
 
 # Items that lend to one, and the temperature of their shares.
 LENDERS, TEMPERATURE = 10, 0.1
-# Cosines and edges are held for at most this many pairs at a time, before the best are kept.
-_BLOCK_CELLS = 1 << 22
 _TINY = 1e-9
 
 
@@ -40,7 +38,7 @@ def lenders(text: Floats, new: Ints, known: Ints) -> sparse.csr_array:
         return sparse.csr_array(shape, dtype=np.float32)
     units = text / np.maximum(np.linalg.norm(text, axis=1, keepdims=True), _TINY)
     columns, cosines = [], []
-    step = max(1, _BLOCK_CELLS // len(known))
+    step = rows_at_once(len(known))
     for start in range(0, len(places), step):
         found = units[new[places[start : start + step]]] @ units[known].T
         nearest = np.argpartition(-found, most - 1, axis=1)[:, :most]
@@ -65,7 +63,7 @@ def borrow(
         importance: float32[n], of the items that they start from, see `prune`.
     """
     back = sparse.csr_array(edges.T)
-    step = max(1, _BLOCK_CELLS // max(shares.shape[1], 1))
+    step = rows_at_once(shares.shape[1])
     blocks = [
         prune(shares[start : start + step] @ back, most, importance)
         for start in range(0, shares.shape[0], step)

@@ -104,8 +104,7 @@ def build_evidence(data: TrainingData, choice: EvidenceChoice) -> Evidence:
     if choice.ridge is not None:
         kept["ridge"] = _kept_ridge(data, choice.ridge, choice.most_edges)
     if choice.factors is not None:
-        factors = factor_edges(data, choice.factors, choice.most_edges)
-        kept["factors"] = sparse.csr_array(factors / _scale(factors.max(axis=1).toarray()))
+        kept["factors"] = _to_scale(factor_edges(data, choice.factors, choice.most_edges))
     return Evidence(lifts, kept)
 
 
@@ -142,8 +141,7 @@ def _bayes(data: TrainingData, options: NaiveBayes) -> tuple[sparse.csr_array, s
 
 def _walks(data: TrainingData, walks: tuple[float, float]) -> sparse.csr_array:
     alpha, beta = walks
-    edges = rp3(data.cooccurrence(alpha), data.counts, alpha, beta)
-    return sparse.csr_array(edges / _scale(edges.max(axis=1).toarray()))
+    return _to_scale(rp3(data.cooccurrence(alpha), data.counts, alpha, beta))
 
 
 def _ridge(data: TrainingData, ridge: float) -> Floats:
@@ -159,6 +157,11 @@ def _kept_ridge(data: TrainingData, ridge: float, most: int) -> sparse.csr_array
         return prune_table(_ridge(data, ridge), most, data.importance)
 
     return data.once(("ridge", ridge, most), make)
+
+
+def _to_scale(edges: sparse.csr_array) -> sparse.csr_array:
+    """The same edges, the strongest of an item 1 on average."""
+    return sparse.csr_array(edges / _scale(edges.max(axis=1).toarray()))
 
 
 def _scale(strongest: Floats) -> np.float32:

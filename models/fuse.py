@@ -232,16 +232,8 @@ class Terms:
 
     def _factors(self, x: Floats, y: Floats) -> Channel:
         """Edges x_i . y_j, of x and y float32[n, r]."""
-        scorer, n = Scorer(self.none), len(x)
-
-        def score(users: UserBatch) -> Floats:
-            given = users.given
-            of = np.flatnonzero(given.targets < n)
-            at = (given.users[of], given.targets[of])
-            weights = sparse.csr_array((scorer.edge_weights(given)[of], at), (len(users), n))
-            return np.asarray((weights @ x) @ y.T, np.float32)
-
-        return score
+        scorer = Scorer(self.none)
+        return lambda users: np.asarray((scorer.given_items(users.given) @ x) @ y.T, np.float32)
 
     def _alone(self, coefficients: Coefficients, edges: Edges | None = None) -> Channel:
         """A term that the net and the lean have no part in; their products are not computed."""

@@ -27,7 +27,6 @@ from firstedge.models.fuse import Fusion, mixture
 from firstedge.models.metrics import Targets
 from firstedge.models.newcomers import embed_newcomers
 from firstedge.models.patterns import EdgeParts
-from firstedge.models.repeats import given_weights
 from firstedge.models.scorer import Scorer, UserBatch
 
 Bools = npt.NDArray[np.bool_]
@@ -237,7 +236,7 @@ def _lists(shown: _Shown, rows: Ints, askable: Askable, options: HideOptions) ->
         rest = terms.net @ new.w.T - text + static
         if terms.lifts is not None:
             rest += terms.lifts[:, scorer.category_of[rows]]
-        given_edges = sparse.csr_array(given_weights(scorer, asked.users)) @ shown.edges
+        given_edges = scorer.given_items(asked.users.given) @ shown.edges
         targets = Targets(asked.targets.offsets, place[asked.targets.items])
         yield _List(rest, text, (given_edges @ shares.T).toarray(), targets)
 

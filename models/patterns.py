@@ -71,23 +71,21 @@ def take_apart(s: sparse.csr_array, most: int, importance: Floats) -> EdgeParts:
     """
     lean = np.asarray(s.mean(axis=0), np.float32).ravel()
     deviation = sparse.csr_array((s.data - lean[s.indices], s.indices, s.indptr), shape=s.shape)
+    if s.shape[0] ** 2 > FULL_CELLS:
+        # What is seen of a sparse table are its strongest edges, and single ones hold these better.
+        nothing = np.zeros((s.shape[0], PATTERNS), np.float32)
+        return EdgeParts(prune(deviation, most, importance), lean, (nothing, nothing))
     x, y = _patterns(deviation, importance)
-    if s.shape[0] ** 2 <= FULL_CELLS:
-        edges = prune_table(deviation.toarray() - x @ y.T, most, importance)
-    else:
-        edges = prune(deviation, most, importance)
+    edges = prune_table(deviation.toarray() - x @ y.T, most, importance)
     return EdgeParts(edges, lean, (x, y))
 
 
 def _patterns(deviation: sparse.csr_array, importance: Floats) -> Pair:
-    """Factors x, y [n, PATTERNS] of a full table, zeros of a sparse one.
-
-    What is seen of a sparse one are its strongest edges alone, and single ones hold these better.
-    """
+    """Factors x, y, float32[n, PATTERNS], of a full table."""
     n = deviation.shape[0]
     rank = min(PATTERNS, n - 1)
     x, y = np.zeros((n, PATTERNS), np.float32), np.zeros((n, PATTERNS), np.float32)
-    if n**2 > FULL_CELLS or rank < 1 or not deviation.nnz:
+    if rank < 1 or not deviation.nnz:
         return x, y
     starts, ends = np.sqrt(importance)[:, None], importance[:, None]
     weighed = deviation.multiply(starts).multiply(ends.T)

@@ -12,7 +12,7 @@ from firstedge.graph.histories import Histories, Touches
 from firstedge.models.fusion import Arena, Block
 from firstedge.models.metrics import Targets
 from firstedge.models.protocol import KShotCases
-from firstedge.models.scorer import Scorer, UserBatch
+from firstedge.models.scorer import Scorer
 
 Floats = npt.NDArray[np.float32]
 
@@ -39,7 +39,7 @@ def choose_repeat(
     arena = Arena(again, scorer.num_items, exclude_given=False)
 
     def scores(block: Block) -> Iterator[Floats]:
-        plain, repeats = scorer.score(block.users), given_weights(scorer, block.users)
+        plain, repeats = scorer.score(block.users), scorer.given_items(block.users.given).toarray()
         return (plain + np.float32(weight) * repeats for weight in WEIGHTS)
 
     return WEIGHTS[arena.best(scores)[1]]
@@ -47,13 +47,3 @@ def choose_repeat(
 
 def _targets(touches: Touches) -> Targets:
     return Targets(touches.offsets, touches.items)
-
-
-def given_weights(scorer: Scorer, users: UserBatch) -> Floats:
-    """float32[num_users, num_items], k^-.5 a_i at each given item."""
-    given = users.given
-    weights = np.zeros((len(users), scorer.num_items), np.float32)
-    is_item = given.targets < scorer.num_items
-    rows, columns = given.users[is_item], given.targets[is_item]
-    weights[rows, columns] = scorer.edge_weights(given)[is_item]
-    return weights

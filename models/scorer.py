@@ -165,6 +165,13 @@ class Scorer:
         scale = np.maximum(given.counts, 1).astype(np.float32) ** np.float32(-0.5)
         return (a * np.repeat(scale, given.counts)).astype(np.float32)
 
+    def given_items(self, given: Given) -> sparse.csr_array:
+        """float32[num_users, n], the edge weight at each given item."""
+        of = np.flatnonzero(given.targets < self.num_items)
+        at = (given.users[of], given.targets[of])
+        shape = (len(given), self.num_items)
+        return sparse.csr_array((self.edge_weights(given)[of], at), shape=shape)
+
     def embed_users(self, users: UserBatch) -> Floats:
         """float32[num_users, d]: u, such that u . w_j is what vectors add to item j's score."""
         b = self.bundle

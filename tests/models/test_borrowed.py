@@ -21,7 +21,7 @@ def by_hand(cosines: list[float]) -> np.ndarray:
 def test_shares_are_a_softmax_of_the_nearest_cosines(
     monkeypatch: pytest.MonkeyPatch, cells: int
 ) -> None:
-    monkeypatch.setattr(borrowed, "_BLOCK_CELLS", cells)
+    monkeypatch.setattr("firstedge.models.edges._BLOCK_CELLS", cells)
     found = lenders(TEXT, NEW, KNOWN).toarray()
     assert found.shape == (3, 7)
     np.testing.assert_allclose(found[0, :3], by_hand([1, 0.6, 0]), rtol=1e-5)
@@ -45,7 +45,7 @@ def test_without_texts_nobody_lends() -> None:
 def test_the_strongest_of_the_mean_edges_are_lent(
     monkeypatch: pytest.MonkeyPatch, cells: int
 ) -> None:
-    monkeypatch.setattr(borrowed, "_BLOCK_CELLS", cells)
+    monkeypatch.setattr("firstedge.models.edges._BLOCK_CELLS", cells)
     edges = np.zeros((4, 4), np.float32)
     edges[0, :3], edges[1, :3], edges[2, :3] = (1, 2, 0), (0, 0, 4), (-9, 0, 0)
     shares = sparse.csr_array(np.array([[0.5, 0.5, 0, 0], [0, 0, 1, 0]], np.float32))
