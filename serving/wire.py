@@ -45,7 +45,7 @@ class Limits:
 
     Attributes:
         message_bytes: Of one message, both ways.
-        k: Items of a ranking.
+        k: Items of a ranking; also of one for which none are named, if it is below 20.
         events: Events of one user.
         ids: Ids, values or conditions in one field.
         users: Users of one batch.
@@ -135,12 +135,12 @@ def read_id(text: str, field: str, limits: Limits) -> str:
 
 
 def read_k(request: pb.RecommendRequest | pb.SimilarItemsRequest, limits: Limits) -> int:
-    """How many items to answer.
+    """How many items to answer; a request that names no number gets 20, or as many as there may be.
 
     Raises:
         BadField: If it is 0 or too many.
     """
-    k = request.k if request.HasField("k") else K
+    k = request.k if request.HasField("k") else min(K, limits.k)
     if not k:
         raise BadField("k", "at least 1, got 0")
     limits.check("k", k, limits.k)

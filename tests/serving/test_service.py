@@ -41,7 +41,7 @@ from firstedge.serving.service import Service
 from firstedge.serving.store_users import read_query
 from firstedge.serving.v1 import recommender_pb2 as pb
 from firstedge.serving.v1 import recommender_pb2_grpc as pb_grpc
-from firstedge.serving.wire import SERVICE, Limits
+from firstedge.serving.wire import SERVICE, Limits, read_k
 from tests.models.bundles import random_bundle
 from tests.serving.questions import random_query
 from tests.serving.servers import retried, running, wait_for
@@ -433,3 +433,15 @@ def test_without_grpc_the_client_says_what_to_install() -> None:
 def test_a_limit_that_lets_nothing_through_is_refused() -> None:
     with pytest.raises(SettingsError, match="a limit is at least 1, got 0 for k"):
         Limits(k=0)
+
+
+def test_a_request_that_names_no_k_gets_twenty_or_as_many_as_there_may_be(tmp_path: Path) -> None:
+    save_bundle(BUNDLE, tmp_path / "bundle")
+    options = ServiceOptions(tmp_path / "bundle", port=0, limits=Limits(k=3))
+    with running(options) as (address, _), grpc.insecure_channel(address) as channel:
+        stub = pb_grpc.RecommenderStub(channel)
+        assert len(stub.Recommend(pb.RecommendRequest()).ranking.items) == 3
+        similar = stub.SimilarItems(pb.SimilarItemsRequest(id=BUNDLE.items.ids[0]))
+        assert len(similar.ranking.items) == 3
+    for limits, k in ((Limits(k=3), 3), (Limits(k=20), 20), (Limits(), 20)):
+        assert read_k(pb.RecommendRequest(), limits) == k
