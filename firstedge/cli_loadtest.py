@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,6 +66,8 @@ async def _ask(target: str, options: ClientOptions, load: Load, strangers: Stran
     shown = call_metadata(options)
     async with open_channel(target, options) as channel:
         payloads = strangers.payloads(await popular_items(channel, shown))
+        gc.collect()
+        gc.freeze()  # what stays is not looked through again, which would make requests late
         return await put_load(channel, payloads, load, metadata=shown)
 
 
