@@ -1,7 +1,7 @@
 """Edges that new items borrow: who chose what an item reads like may choose it, too.
 
-An item without an event has no edges. The items nearest to it by text lend it theirs: their
-weighted mean, by softmax of the cosines.
+An item without an event has no edges. The items nearest to it by text lend it theirs, all parts of
+them: their weighted mean, by softmax of the cosines.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from firstedge.models.edges import prune, rows_at_once
+from firstedge.models.patterns import EdgeParts
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -51,22 +52,21 @@ def lenders(text: Floats, new: Ints, known: Ints) -> sparse.csr_array:
     return sparse.csr_array((shares.ravel().astype(np.float32), at), shape)
 
 
-def borrow(
-    edges: sparse.csr_array, shares: sparse.csr_array, most: int, importance: Floats
-) -> sparse.csr_array:
-    """float32[n, h]: edges to new items, of each the ``most`` strongest.
+def borrow(parts: EdgeParts, shares: sparse.csr_array, most: int, importance: Floats) -> EdgeParts:
+    """Edges to new items; of the single ones, the ``most`` strongest to each.
 
     Args:
-        edges: float32[n, n], between known items.
+        parts: Between known items; all single edges, not those that pruning leaves.
         shares: float32[h, n], see `lenders`.
-        most: Edges to each new item.
+        most: Single edges to each new item.
         importance: float32[n], of the items that they start from, see `prune`.
     """
-    back = sparse.csr_array(edges.T)
+    back = sparse.csr_array(parts.edges.T)
     step = rows_at_once(shares.shape[1])
     blocks = [
         prune(shares[start : start + step] @ back, most, importance)
         for start in range(0, shares.shape[0], step)
     ]
     found = sparse.vstack(blocks) if blocks else shares
-    return sparse.csr_array(found.T)
+    x, y = parts.patterns
+    return EdgeParts(sparse.csr_array(found.T), shares @ parts.lean, (x, shares @ y))

@@ -135,8 +135,9 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
     # Where histories are too short for any request to show edges, they stay at a usual mixture.
     unseen = {name: STARTS[0].get(name, 0.0) for name in sorts}
     mix = {name: {**unseen, **free.weights}.get(name, 0.0) for name in draft.evidence.edges}
-    whole = mixture(draft.evidence, mix)
-    parts = terms.parts(take_apart(whole, options.most_edges, draft.data.importance))
+    importance = draft.data.importance
+    apart = take_apart(mixture(draft.evidence, mix), importance)
+    parts = terms.parts(apart.pruned(options.most_edges, importance))
     pruned = {name: one for name, one in parts.items() if name not in without}
     starts = tuple({**free.weights, **dict.fromkeys(PARTS, size)} for size in (1.0, 0.5))
     found = search(arena, channels | pruned, starts, USUAL)
@@ -162,23 +163,15 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
 
 def finish(draft: Draft, fusion: Fusion) -> Bundle:
     """The bundle of a draft, fused as was chosen."""
-    whole = mixture(draft.evidence, fusion.mix)
-    parts = take_apart(whole, fusion.most_edges, draft.data.importance)
+    data, most = draft.data, fusion.most_edges
+    apart = take_apart(mixture(draft.evidence, fusion.mix), data.importance)
+    parts = apart.pruned(most, data.importance).weighed(*fusion.sizes)
     if fusion.borrowed:
-        edges = sparse.csr_array(parts.edges + _borrowed(draft, whole, fusion))
-        parts = replace(parts, edges=edges)
-    return assemble(draft, parts.weighed(*fusion.sizes), fusion.coefficients, fusion.by_k)
-
-
-def _borrowed(draft: Draft, edges: sparse.csr_array, fusion: Fusion) -> sparse.csr_array:
-    """float32[n, n]: edges to items without an event."""
-    n, counts = draft.data.num_items, draft.data.counts
-    new, known = np.flatnonzero(counts == 0), np.flatnonzero(counts)
-    shares = lenders(draft.snapshot.item_text @ draft.text_axes, new, known)
-    lent = borrow(edges, shares, fusion.most_edges, draft.data.importance).tocoo()
-    return sparse.csr_array(
-        (np.float32(fusion.borrowed) * lent.data, (lent.row, new[lent.col])), (n, n)
-    )
+        new, known = np.flatnonzero(data.counts == 0), np.flatnonzero(data.counts)
+        shares = lenders(draft.snapshot.item_text @ draft.text_axes, new, known)
+        lent = borrow(apart, np.float32(fusion.borrowed) * shares, most, data.importance)
+        parts = parts.with_new(new, lent.weighed(*fusion.sizes))
+    return assemble(draft, parts, fusion.coefficients, fusion.by_k)
 
 
 def mixture(evidence: Evidence, mix: Mapping[str, float]) -> sparse.csr_array:

@@ -15,18 +15,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import sparse
 
 from firstedge.graph.histories import Given, Histories
 from firstedge.models import metrics
 from firstedge.models.assemble import Draft, assemble
 from firstedge.models.batches import with_profiles
-from firstedge.models.borrowed import lenders
+from firstedge.models.borrowed import borrow, lenders
 from firstedge.models.bundle import Bundle
 from firstedge.models.fuse import Fusion, mixture
 from firstedge.models.metrics import Targets
 from firstedge.models.newcomers import embed_newcomers
-from firstedge.models.patterns import EdgeParts
+from firstedge.models.patterns import EdgeParts, take_apart
 from firstedge.models.scorer import Scorer, UserBatch
 
 Bools = npt.NDArray[np.bool_]
@@ -170,23 +169,27 @@ class _Shown:
     Attributes:
         draft: The parts.
         bundle: With weight 1 of the text of items that come later, and without edges.
-        edges: float32[n, n], all that there are.
+        parts: All edges, weighed.
+        most_edges: Single ones that are lent to an item.
         text: float32[n, r], by which items borrow.
     """
 
     draft: Draft
     bundle: Bundle
-    edges: sparse.csr_array
+    parts: EdgeParts
+    most_edges: int
     text: Floats
 
     @classmethod
     def of(cls, draft: Draft, fusion: Fusion) -> _Shown:
-        n = draft.data.num_items
+        n, importance = draft.data.num_items, draft.data.importance
         by_k = replace(fusion.by_k, later_text=1.0)
+        apart = take_apart(mixture(draft.evidence, fusion.mix), importance)
         return cls(
             draft,
             assemble(draft, EdgeParts.none(n), fusion.coefficients, by_k),
-            mixture(draft.evidence, fusion.mix) * np.float32(fusion.sizes[0]),
+            apart.weighed(*fusion.sizes),
+            fusion.most_edges,
             draft.snapshot.item_text @ draft.text_axes,
         )
 
@@ -227,6 +230,7 @@ def _lists(shown: _Shown, rows: Ints, askable: Askable, options: HideOptions) ->
     )
     static = bundle.coefficients.prior * new.prior + bundle.coefficients.net * new.b
     shares = lenders(shown.text, rows, np.flatnonzero(counts))
+    lent = borrow(shown.parts, shares, shown.most_edges, shown.draft.data.importance)
     scorer, of_text = Scorer(bundle), bundle.of_text
     most = options.most_cells // (PARTS * max(len(rows), 1) * len(options.ks))
     for given in options.ks:
@@ -236,9 +240,9 @@ def _lists(shown: _Shown, rows: Ints, askable: Askable, options: HideOptions) ->
         rest = terms.net @ new.w.T - text + static
         if terms.lifts is not None:
             rest += terms.lifts[:, scorer.category_of[rows]]
-        given_edges = scorer.given_items(asked.users.given) @ shown.edges
+        edges = lent.told(scorer.given_items(asked.users.given))
         targets = Targets(asked.targets.offsets, place[asked.targets.items])
-        yield _List(rest, text, (given_edges @ shares.T).toarray(), targets)
+        yield _List(rest, text, edges, targets)
 
 
 def _figure(lists: Sequence[_List], lent: float, weight: float) -> float:

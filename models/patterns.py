@@ -11,7 +11,7 @@ both the factors and the pruning weigh them by the popularity of the items.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -20,9 +20,10 @@ from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
 from firstedge.models.bundle import PATTERNS
-from firstedge.models.edges import prune, prune_table
+from firstedge.models.edges import prune
 
 Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 Pair = tuple[Floats, Floats]
 
 # Cells up to which edges are a full table: their remainder is then looked for in all of it.
@@ -33,12 +34,12 @@ _ITERATIONS = 4
 
 @dataclass(frozen=True)
 class EdgeParts:
-    """S_ij = lean_j + x_i . y_j + edges_ij, but for what was pruned.
+    """S_ij = lean_j + x_i . y_j + edges_ij, from n items to m; m is n but where items are new.
 
     Attributes:
-        edges: float32[n, n], single edges.
-        lean: float32[n], what every given item says of j.
-        patterns: x and y, float32[n, PATTERNS] each.
+        edges: float32[n, m], single edges.
+        lean: float32[m], what every given item says of j.
+        patterns: x, float32[n, PATTERNS], and y, float32[m, PATTERNS].
     """
 
     edges: sparse.csr_array
@@ -51,6 +52,10 @@ class EdgeParts:
         nothing = np.zeros((n, PATTERNS), np.float32)
         return cls(sparse.csr_array((n, n), dtype=np.float32), nothing[:, 0], (nothing, nothing))
 
+    def pruned(self, most: int, importance: Floats) -> Self:
+        """With the strongest ``most`` single edges of each item, see `prune`."""
+        return replace(self, edges=prune(self.edges, most, importance))
+
     def weighed(self, edges: float, lean: float, patterns: float) -> Self:
         """Each part times a number."""
         x, y = self.patterns
@@ -60,13 +65,32 @@ class EdgeParts:
             (x, y * np.float32(patterns)),
         )
 
+    def with_new(self, new: Ints, lent: EdgeParts) -> Self:
+        """With the edges to new items, which had none.
 
-def take_apart(s: sparse.csr_array, most: int, importance: Floats) -> EdgeParts:
-    """Split edges into their parts.
+        Args:
+            new: int64[h], their rows.
+            lent: Edges to them, by the patterns of these parts.
+        """
+        x, y = self.patterns
+        lean, y = self.lean.copy(), y.copy()
+        lean[new], y[new] = lent.lean, lent.patterns[1]
+        added = lent.edges.tocoo()
+        edges = sparse.csr_array((added.data, (added.row, new[added.col])), self.edges.shape)
+        return type(self)(sparse.csr_array(self.edges + edges), lean, (x, y))
+
+    def told(self, given: sparse.csr_array) -> Floats:
+        """float32[users, m]: what given items say, their weights in float32[users, n]."""
+        x, y = self.patterns
+        alike = given.sum(axis=1)[:, None] * self.lean
+        return np.asarray((given @ self.edges).toarray() + alike + (given @ x) @ y.T, np.float32)
+
+
+def take_apart(s: sparse.csr_array, importance: Floats) -> EdgeParts:
+    """Split edges into their parts, all single edges among them.
 
     Args:
         s: float32[n, n].
-        most: Single edges to keep of each item.
         importance: float32[n], of the items.
     """
     lean = np.asarray(s.mean(axis=0), np.float32).ravel()
@@ -74,10 +98,9 @@ def take_apart(s: sparse.csr_array, most: int, importance: Floats) -> EdgeParts:
     if s.shape[0] ** 2 > FULL_CELLS:
         # What is seen of a sparse table are its strongest edges, and single ones hold these better.
         nothing = np.zeros((s.shape[0], PATTERNS), np.float32)
-        return EdgeParts(prune(deviation, most, importance), lean, (nothing, nothing))
+        return EdgeParts(deviation, lean, (nothing, nothing))
     x, y = _patterns(deviation, importance)
-    edges = prune_table(deviation.toarray() - x @ y.T, most, importance)
-    return EdgeParts(edges, lean, (x, y))
+    return EdgeParts(sparse.csr_array(deviation.toarray() - x @ y.T), lean, (x, y))
 
 
 def _patterns(deviation: sparse.csr_array, importance: Floats) -> Pair:

@@ -6,6 +6,8 @@ from scipy import sparse
 
 from firstedge.models import borrowed
 from firstedge.models.borrowed import borrow, lenders
+from firstedge.models.bundle import PATTERNS
+from firstedge.models.patterns import EdgeParts
 
 # Items 0 to 2 are known, item 3 has no text; 4 to 6 are new, the last without a text.
 TEXT = np.array([[1, 0], [0.6, 0.8], [0, 2], [0, 0], [1, 0], [0.8, 0.6], [0, 0]], np.float32)
@@ -48,10 +50,14 @@ def test_the_strongest_of_the_mean_edges_are_lent(
     monkeypatch.setattr("firstedge.models.edges._BLOCK_CELLS", cells)
     edges = np.zeros((4, 4), np.float32)
     edges[0, :3], edges[1, :3], edges[2, :3] = (1, 2, 0), (0, 0, 4), (-9, 0, 0)
+    lean, y = np.array([2, 4, 8, 0], np.float32), np.eye(4, PATTERNS, dtype=np.float32)
+    parts = EdgeParts(sparse.csr_array(edges), lean, (y, y))
     shares = sparse.csr_array(np.array([[0.5, 0.5, 0, 0], [0, 0, 1, 0]], np.float32))
     alike = np.ones(4, np.float32)
-    found = borrow(sparse.csr_array(edges), shares, 1, alike)
-    assert found.toarray().tolist() == [[0, 0], [0, 4], [-4.5, 0], [0, 0]]
-    all_four = borrow(sparse.csr_array(edges), shares, 4, alike)
-    assert all_four.toarray()[:, 0].tolist() == [1.5, 0, -4.5, 0]
-    assert borrow(sparse.csr_array(edges), shares[:0], 4, alike).shape == (4, 0)
+    found = borrow(parts, shares, 1, alike)
+    assert found.edges.toarray().tolist() == [[0, 0], [0, 4], [-4.5, 0], [0, 0]]
+    assert found.lean.tolist() == [3, 8]
+    assert found.patterns[1][:, :3].tolist() == [[0.5, 0.5, 0], [0, 0, 1]]
+    all_four = borrow(parts, shares, 4, alike)
+    assert all_four.edges.toarray()[:, 0].tolist() == [1.5, 0, -4.5, 0]
+    assert borrow(parts, shares[:0], 4, alike).edges.shape == (4, 0)

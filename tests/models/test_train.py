@@ -227,7 +227,8 @@ def test_the_channels_of_the_fusion_add_up_to_the_score(
     draft = learner.draft(learned, evidence)
     terms = Terms(draft)
     channels = terms.channels()
-    parts = take_apart(evidence.edges["ridge"], 20, draft.data.importance)
+    importance = draft.data.importance
+    parts = take_apart(evidence.edges["ridge"], importance).pruned(20, importance)
     channels |= terms.parts(parts)
     weights = {name: 0.5 + 0.1 * place for place, name in enumerate(sorted(channels))}
     weights |= dict.fromkeys(("new_text", "later_text"), weights["text"])
