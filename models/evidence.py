@@ -1,8 +1,9 @@
 """The closed-form half of the model: which counts to trust, chosen on validation users.
 
-Three sorts of item edges, which err in different ways: naive Bayes R with its category lifts,
-RP3beta's walks, and a least squares over all items: the ridge regression of EASE where the
-catalogue is small enough for it, else that of the factors of iALS.
+Sorts of item edges, which err in different ways: naive Bayes R with its category lifts, RP3beta's
+walks, and a least squares over all items: the ridge regression of EASE where the catalogue is small
+enough for it, else that of the factors of iALS. Where a catalogue is so large that most items were
+never chosen together, walks go on for another round over the users, too.
 """
 
 from __future__ import annotations
@@ -16,18 +17,22 @@ from scipy import sparse
 
 from firstedge.models.baselines import EASE_MOST_ITEMS, TrainingData, given_items
 from firstedge.models.closed_forms import NaiveBayes, ease, naive_bayes, rp3
-from firstedge.models.edges import prune, prune_table
+from firstedge.models.edges import prune, prune_table, rows_at_once
 from firstedge.models.factors import FACTORS_MOST_ITEMS, IALS, factor_edges
 from firstedge.models.fusion import Arena, Block
 from firstedge.models.patterns import FULL_CELLS
 
 Floats = npt.NDArray[np.float32]
 
+# Sorts of edges between items.
+SORTS = ("bayes", "walks", "far_walks", "ridge", "factors")
 # Weights of the log prior beside edges of each sort, tried when edges are judged alone.
 _PRIORS_BESIDE_BAYES = (0.5, 1.0)
 _PRIORS_BESIDE_SCALED = (0.03, 0.1, 0.3)
 # Above this many items a ridge costs a minute, and only every other one is tried.
 _MANY_ITEMS = 5_000
+# Items that a far walk passes through, and where it goes on from there, at most.
+_PASSED, _ONWARD = 100, 300
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class EvidenceChoice:
         ridge: Of EASE; None where the catalogue is too large for it.
         factors: Where it is; None where it is too large for these, too.
         most_edges: Edges kept of each item and sort before they are fused.
+        far_walks: Whether walks go on for another round.
     """
 
     bayes: NaiveBayes
@@ -79,6 +85,7 @@ class EvidenceChoice:
     ridge: float | None
     factors: IALS | None
     most_edges: int
+    far_walks: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,8 +94,8 @@ class Evidence:
 
     Attributes:
         lifts: Category lifts of naive Bayes, float32[m, m].
-        edges: By sort ("bayes", "walks", "ridge", "factors"), float32[n, n]. All but the first are
-            scaled: the strongest edge of an item is 1 on average.
+        edges: By sort, see SORTS, float32[n, n]. All but the first are scaled: the strongest edge
+            of an item is 1 on average.
     """
 
     lifts: sparse.csr_array
@@ -101,11 +108,38 @@ def build_evidence(data: TrainingData, choice: EvidenceChoice) -> Evidence:
     kept = {"bayes": prune(r, choice.most_edges, data.importance)}
     del r  # one sort of edges at a time
     kept["walks"] = prune(_walks(data, choice.walks), choice.most_edges, data.importance)
+    if choice.far_walks:
+        far = far_walks(kept["walks"], choice.most_edges, data.importance)
+        kept["far_walks"] = _to_scale(far)
     if choice.ridge is not None:
         kept["ridge"] = _kept_ridge(data, choice.ridge, choice.most_edges)
     if choice.factors is not None:
         kept["factors"] = _to_scale(factor_edges(data, choice.factors, choice.most_edges))
     return Evidence(lifts, kept)
+
+
+def far_walks(walks: sparse.csr_array, most: int, importance: Floats) -> sparse.csr_array:
+    """Walks of two rounds over the users, float32[n, n]: where one round ends, the next begins.
+
+    What has few events has few neighbours; theirs are further answers. Only the strongest steps are
+    followed.
+
+    Args:
+        walks: Of one round, float32[n, n], not negative.
+        most: Edges to keep of each item.
+        importance: float32[n], see `prune`.
+    """
+    first, onward = prune(walks, _PASSED), prune(walks, _ONWARD, importance)
+    sums = first.sum(axis=1)[:, None]
+    first = sparse.csr_array(first / np.where(sums > 0, sums, 1))
+    step = rows_at_once(walks.shape[1])
+    kept = []
+    for start in range(0, walks.shape[0], step):
+        block = sparse.csr_array(first[start : start + step] @ onward)
+        rows = np.repeat(np.arange(start, start + block.shape[0]), np.diff(block.indptr))
+        block.data[block.indices == rows] = 0
+        kept.append(prune(block, most, importance))
+    return sparse.csr_array(sparse.vstack(kept, format="csr"))
 
 
 def choose_evidence(
@@ -126,12 +160,13 @@ def choose_evidence(
         bayes = max([bayes, *(replace(bayes, **{name: v}) for v in values)], key=judge.bayes)
     walks = max(options.walks, key=judge.walks)
     ridge, n = None, data.num_items
-    most = n if n**2 <= FULL_CELLS else options.most_edges
+    full = n**2 <= FULL_CELLS
+    most = n if full else options.most_edges
     if n <= EASE_MOST_ITEMS:
         step = 2 if n > _MANY_ITEMS else 1
         ridge = judge.best_ridge(options.ridges[::step], most)
     factors = options.factors if EASE_MOST_ITEMS < n <= FACTORS_MOST_ITEMS else None
-    return EvidenceChoice(bayes, walks, ridge, factors, most), judge.figures
+    return EvidenceChoice(bayes, walks, ridge, factors, most, not full), judge.figures
 
 
 def _bayes(data: TrainingData, options: NaiveBayes) -> tuple[sparse.csr_array, sparse.csr_array]:

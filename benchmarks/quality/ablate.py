@@ -30,6 +30,7 @@ from firstedge.models import fuse, metrics
 from firstedge.models.assemble import Learned
 from firstedge.models.closed_forms import NaiveBayes
 from firstedge.models.evidence import (
+    SORTS,
     Evidence,
     EvidenceChoice,
     EvidenceOptions,
@@ -106,9 +107,10 @@ def rows_of_fusion() -> tuple[Row, ...]:
         channel("net", "net", "start_net"),
         channel("naive Bayes edges", "bayes"),
         channel("walks (RP3beta)", "walks"),
+        channel("far walks", "far_walks"),
         channel("ridge (EASE)", "ridge"),
         channel("factors (iALS)", "factors"),
-        channel("all edges", "bayes", "walks", "ridge", "factors", "edges", "lean", "patterns"),
+        channel("all edges", *SORTS, *fuse.PARTS),
         channel("lean", "lean"),
         channel("patterns", "patterns"),
         channel("category lifts", "category"),

@@ -9,7 +9,12 @@ from scipy import sparse
 from firstedge.loaders.split import split_users
 from firstedge.models import closed_forms, evidence
 from firstedge.models.baselines import TrainingData
-from firstedge.models.evidence import EvidenceOptions, build_evidence, choose_evidence
+from firstedge.models.evidence import (
+    EvidenceOptions,
+    build_evidence,
+    choose_evidence,
+    far_walks,
+)
 from firstedge.models.factors import IALS
 from firstedge.models.train import Learner, TrainOptions
 from tests.models.tastes import taste_shop
@@ -81,3 +86,44 @@ def test_ease_over_several_blocks_is_its_formula(monkeypatch: pytest.MonkeyPatch
     expected = -inverse / np.diag(inverse)
     np.fill_diagonal(expected, 0)
     np.testing.assert_allclose(closed_forms.ease(x, 5.0), expected, rtol=1e-4, atol=1e-6)
+
+
+def by_hand(walks: np.ndarray, passed: int, onward: int) -> np.ndarray:
+    """Where two rounds lead, step by step."""
+    found = np.zeros_like(walks)
+    for i, row in enumerate(walks):
+        through = np.argsort(-row, kind="stable")[:passed]
+        for j in through:
+            on = np.argsort(-walks[j], kind="stable")[:onward]
+            found[i, on] += row[j] / max(row[through].sum(), 1e-30) * walks[j, on]
+        found[i, i] = 0
+    return found
+
+
+@pytest.mark.parametrize("cells", [1, 1 << 22])
+def test_far_walks_go_on_where_walks_end(monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
+    monkeypatch.setattr("firstedge.models.edges._BLOCK_CELLS", cells)
+    monkeypatch.setattr(evidence, "_PASSED", 3)
+    monkeypatch.setattr(evidence, "_ONWARD", 4)
+    rng = np.random.default_rng(0)
+    walks = rng.random((12, 12), np.float32) * (rng.random((12, 12)) < 0.5)
+    walks[5] = 0
+    np.fill_diagonal(walks, 0)
+    found = far_walks(sparse.csr_array(walks), 12, np.ones(12, np.float32)).toarray()
+    np.testing.assert_allclose(found, by_hand(walks, 3, 4), rtol=1e-5, atol=1e-7)
+    some = far_walks(sparse.csr_array(walks), 2, np.ones(12, np.float32))
+    assert np.diff(some.indptr).max() == 2
+    assert some.max(axis=1).toarray().tolist() == found.max(axis=1).tolist()
+
+
+def test_walks_go_far_where_the_catalogue_is_large(
+    learner: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice, _ = choose_evidence(learner.data, learner.arena, EvidenceOptions())
+    assert not choice.far_walks
+    monkeypatch.setattr(evidence, "FULL_CELLS", 60**2 - 1)
+    choice, _ = choose_evidence(learner.data, learner.arena, EvidenceOptions())
+    assert choice.far_walks
+    edges = build_evidence(learner.data, choice).edges
+    assert list(edges) == ["bayes", "walks", "far_walks", "ridge"]
+    assert edges["far_walks"].max(axis=1).toarray().mean() == pytest.approx(1, rel=1e-4)

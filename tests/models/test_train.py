@@ -195,13 +195,15 @@ def test_an_update_embeds_new_items_from_text_and_category(bundle: Bundle) -> No
         assert scores.argmax() == taste
 
 
-def test_an_update_keeps_the_factors_of_a_large_catalogue(
+def test_an_update_keeps_the_sorts_of_edges_of_a_large_catalogue(
     shop: Snapshot, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evidence_module, "EASE_MOST_ITEMS", 59)
+    monkeypatch.setattr(evidence_module, "FULL_CELLS", 59**2)
     options = replace(OPTIONS, fit=replace(OPTIONS.fit, epochs=1))
     large = train(shop, options, split)
-    assert large.about["fusion"]["mix"].keys() == {"bayes", "walks", "factors"}
+    assert large.about["fusion"]["mix"].keys() == {"bayes", "walks", "far_walks", "factors"}
+    monkeypatch.setattr(evidence_module, "FULL_CELLS", 1 << 25)
     fresh = update_bundle(large, shop)
     assert len(fresh.edges) > 0
     assert fresh.coefficients == large.coefficients
