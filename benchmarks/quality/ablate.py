@@ -7,6 +7,8 @@ what is seen (text, categories, profiles) change all of the model; rows of the n
 anew; rows of the fusion take the same net and the same closed forms. What was measured before by
 the same code is kept.
 
+With --table nothing is measured: what is there is printed, and a table over all data sets.
+
 Example: python -m benchmarks.quality.ablate --data DIR --sets ml-100k --folds 2
 """
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -208,10 +211,7 @@ class Ablation:
 
     def figures(self, row: Row | None) -> Doubles:
         """NDCG@20 of a variant, None for the full model; float64[labels, users]."""
-        title = FULL if row is None else row.name
-        safe = "".join(c if c.isalnum() else "-" for c in title)
-        code = digest_folder(Path(fuse.__file__).parent)[:12]
-        path = self.kept / f"{safe}.{self.fold}.{code}.npy"
+        path = self._path(row)
         if path.exists():
             return np.asarray(np.load(path))
         found = self._measure(row)
@@ -221,6 +221,15 @@ class Ablation:
         path.with_suffix(".part").write_bytes(buffer.getvalue())
         path.with_suffix(".part").replace(path)
         return found
+
+    def measured(self, row: Row | None) -> bool:
+        """Whether the figures are there, by the same code."""
+        return self._path(row).exists()
+
+    def _path(self, row: Row | None) -> Path:
+        safe = "".join(c if c.isalnum() else "-" for c in title_of(row))
+        code = digest_folder(Path(fuse.__file__).parent)[:12]
+        return self.kept / f"{safe}.{self.fold}.{code}.npy"
 
     def _measure(self, row: Row | None) -> Doubles:
         row = row or Row(FULL)
@@ -261,6 +270,11 @@ def _net(learner: Learner, graph: ItemGraph) -> Learned:
     return Learned.of_net(learner.fit_net(graph).net, graph)
 
 
+def title_of(row: Row | None) -> str:
+    """The name of a variant; None is the full model."""
+    return FULL if row is None else row.name
+
+
 def line_of(name: str, full: Doubles, variant: Doubles) -> str:
     """A line of the table: by how much the variant's NDCG is off, k >= 1, k = 0, all."""
     views = (full[1:-1].mean(0), full[0], full[-1])
@@ -279,12 +293,36 @@ def table(name: str, found: Mapping[str, Sequence[Doubles]]) -> str:
         f"NDCG@20 is {full[1:-1].mean():.4f} over k >= 1, {mean[0]:.4f} at k = 0, {mean[-1]:.4f} "
         "on whole histories.\n\n| without, % | k >= 1 | k = 0 | all |\n|---|--:|--:|--:|"
     )
-    lines = [
-        line_of(title, full, np.concatenate(parts, axis=1))
+    lines = [line_of(title, full, variant) for title, variant in paired(found).items()]
+    return "\n".join([head, *lines])
+
+
+def paired(found: Mapping[str, Sequence[Doubles]]) -> dict[str, Doubles]:
+    """Variants that were measured on all folds of the full model, folds pooled."""
+    return {
+        title: np.concatenate(parts, axis=1)
         for title, parts in found.items()
         if title != FULL and len(parts) == len(found[FULL])
+    }
+
+
+def summary(found: Mapping[str, Mapping[str, Sequence[Doubles]]]) -> str:
+    """The table over all data sets as Markdown: by how much NDCG@20 over k >= 1 is off, in %."""
+    names = list(found)
+    cells: dict[str, dict[str, str]] = {}
+    for name, parts in found.items():
+        full = np.concatenate(parts[FULL], axis=1)[1:-1].mean(0)
+        for title, variant in paired(parts).items():
+            (gap,) = metrics.relative_differences(variant[1:-1].mean(0)[None], full[None])
+            text = f"{100 * gap.mean:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
+            sure = gap.low > 0 or gap.high < 0
+            cells.setdefault(title, {})[name] = f"**{text}**" if sure else text
+    head = [f"| without, % | {' | '.join(names)} |", f"|---|{'--:|' * len(names)}"]
+    lines = [
+        f"| {title} | {' | '.join(of.get(name, '') for name in names)} |"
+        for title, of in cells.items()
     ]
-    return "\n".join([head, *lines])
+    return "\n".join(head + lines)
 
 
 def main() -> None:
@@ -297,21 +335,28 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=1, help="pooled")
     parser.add_argument("--rows", nargs="+", help="only these")
     parser.add_argument("--fixed", action="store_true", help="usual closed forms, none searched")
+    parser.add_argument("--table", action="store_true", help="of what is there, measure nothing")
     args = parser.parse_args()
     chosen = [row for row in rows() if not args.rows or row.name in args.rows]
     options = TrainOptions(evidence=FIXED) if args.fixed else TrainOptions()
     kept = WORK / ("ablations-fixed" if args.fixed else "ablations")
     torch.set_num_threads(1)
+    everything: dict[str, dict[str, list[Doubles]]] = {}
     for name in args.sets:
         snapshot = open_shop(shop_of(name), args.data)
         found: dict[str, list[Doubles]] = {}
         for fold in range(args.folds):
             ablation = Ablation(name, snapshot, fold, kept, options)
             for row in (None, *chosen):
-                title = FULL if row is None else row.name
-                found.setdefault(title, []).append(ablation.figures(row))
-                print(f"{name}, fold {fold}: {title}", flush=True)
-        print(table(name, found), flush=True)
+                if args.table and not ablation.measured(row):
+                    continue
+                found.setdefault(title_of(row), []).append(ablation.figures(row))
+                print(f"{name}, fold {fold}: {title_of(row)}", file=sys.stderr, flush=True)
+        if FULL in found:
+            everything[name] = found
+            print(table(name, found), flush=True)
+    if len(everything) > 1:
+        print(summary(everything))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.quality.ablate import FULL, rows, table, without_categories
+from benchmarks.quality.ablate import FULL, rows, summary, table, without_categories
 from benchmarks.quality.kind_shop import INTEREST, PURCHASE, TRUTH, VIEW, hidden, kind_shop
 from benchmarks.quality.kinds import compare, learned_weights
 from benchmarks.quality.new_items import FROZEN, NONE, TUNED, ask, hide, recall, text_table
@@ -66,6 +66,13 @@ def test_an_ablation_is_a_paired_difference() -> None:
     assert "NDCG@20 is 0.4000 over k >= 1, 0.3000 at k = 0, 0.1000" in text
     assert "| half | -50.0 (-50.0 to -50.0) | -50.0 (-50.0 to -50.0) | -50.0" in text
     assert len({row.name for row in rows()}) == len(rows())
+    other = {FULL: [full], "none": [full]}
+    assert summary({"shop": found, "other": other}).splitlines() == [
+        "| without, % | shop | other |",
+        "|---|--:|--:|",
+        "| half | **-50.0 (-50.0 to -50.0)** |  |",
+        "| none |  | +0.0 (+0.0 to +0.0) |",
+    ]
 
 
 def test_an_ablated_shop_has_no_categories() -> None:
