@@ -136,9 +136,8 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
     # Where histories are too short for any request to show edges, they stay at a usual mixture.
     unseen = {name: STARTS[0].get(name, 0.0) for name in sorts}
     mix = {name: {**unseen, **free.weights}.get(name, 0.0) for name in draft.evidence.edges}
-    importance = draft.data.importance
-    apart = take_apart(mixture(draft.evidence, mix), importance)
-    parts = terms.parts(apart.pruned(options.most_edges, importance))
+    apart = edge_parts(draft, mix)
+    parts = terms.parts(apart.pruned(options.most_edges, draft.data.importance))
     pruned = {name: one for name, one in parts.items() if name not in without}
     starts = tuple({**free.weights, **dict.fromkeys(PARTS, size)} for size in (1.0, 0.5))
     found = search(arena, channels | pruned, starts, USUAL)
@@ -164,8 +163,7 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
 
 def finish(draft: Draft, fusion: Fusion) -> Bundle:
     """The bundle of a draft, fused as was chosen."""
-    data, most = draft.data, fusion.most_edges
-    apart = take_apart(mixture(draft.evidence, fusion.mix), data.importance)
+    data, most, apart = draft.data, fusion.most_edges, edge_parts(draft, fusion.mix)
     parts = apart.pruned(most, data.importance).weighed(*fusion.sizes)
     if fusion.borrowed:
         new, known = np.flatnonzero(data.counts == 0), np.flatnonzero(data.counts)
@@ -173,6 +171,11 @@ def finish(draft: Draft, fusion: Fusion) -> Bundle:
         lent = borrow(apart, np.float32(fusion.borrowed) * shares, most, data.importance)
         parts = parts.with_new(new, lent.weighed(*fusion.sizes))
     return assemble(draft, parts, fusion.coefficients, fusion.by_k)
+
+
+def edge_parts(draft: Draft, mix: Mapping[str, float]) -> EdgeParts:
+    """All edges of a draft in parts, its sorts weighed."""
+    return take_apart(mixture(draft.evidence, mix), draft.data.importance)
 
 
 def mixture(evidence: Evidence, mix: Mapping[str, float]) -> sparse.csr_array:

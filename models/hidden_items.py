@@ -22,10 +22,10 @@ from firstedge.models.assemble import Draft, assemble
 from firstedge.models.batches import with_profiles
 from firstedge.models.borrowed import borrow, lenders
 from firstedge.models.bundle import Bundle
-from firstedge.models.fuse import Fusion, mixture
+from firstedge.models.fuse import Fusion, edge_parts
 from firstedge.models.metrics import Targets
 from firstedge.models.newcomers import embed_newcomers
-from firstedge.models.patterns import EdgeParts, take_apart
+from firstedge.models.patterns import EdgeParts
 from firstedge.models.scorer import Scorer, UserBatch
 
 Bools = npt.NDArray[np.bool_]
@@ -182,13 +182,12 @@ class _Shown:
 
     @classmethod
     def of(cls, draft: Draft, fusion: Fusion) -> _Shown:
-        n, importance = draft.data.num_items, draft.data.importance
         by_k = replace(fusion.by_k, later_text=1.0)
-        apart = take_apart(mixture(draft.evidence, fusion.mix), importance)
+        nothing = EdgeParts.none(draft.data.num_items)
         return cls(
             draft,
-            assemble(draft, EdgeParts.none(n), fusion.coefficients, by_k),
-            apart.weighed(*fusion.sizes),
+            assemble(draft, nothing, fusion.coefficients, by_k),
+            edge_parts(draft, fusion.mix).weighed(*fusion.sizes),
             fusion.most_edges,
             draft.snapshot.item_text @ draft.text_axes,
         )
