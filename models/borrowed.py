@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from firstedge.models.edges import prune, rows_at_once
+from firstedge.models.edges import prune_product, rows_at_once
 from firstedge.models.patterns import EdgeParts
 
 Bools = npt.NDArray[np.bool_]
@@ -61,12 +61,6 @@ def borrow(parts: EdgeParts, shares: sparse.csr_array, most: int, importance: Fl
         most: Single edges to each new item.
         importance: float32[n], of the items that they start from, see `prune`.
     """
-    back = sparse.csr_array(parts.edges.T)
-    step = rows_at_once(shares.shape[1])
-    blocks = [
-        prune(shares[start : start + step] @ back, most, importance)
-        for start in range(0, shares.shape[0], step)
-    ]
-    found = sparse.vstack(blocks) if blocks else shares
+    found = prune_product(shares, parts.back, most, importance)
     x, y = parts.patterns
     return EdgeParts(sparse.csr_array(found.T), shares @ parts.lean, (x, shares @ y))

@@ -138,6 +138,16 @@ def prune_blocks(blocks: Iterable[Floats], most: int, importance: Floats) -> spa
     return sparse.csr_array(sparse.vstack(kept, format="csr"))
 
 
+def prune_product(
+    a: sparse.csr_array, b: sparse.csr_array, most: int, importance: Floats
+) -> sparse.csr_array:
+    """What `prune` keeps of a @ b, of which only some rows at a time are held."""
+    step = rows_at_once(b.shape[1])
+    starts = range(0, max(a.shape[0], 1), step)
+    kept = [prune(a[start : start + step] @ b, most, importance) for start in starts]
+    return sparse.csr_array(sparse.vstack(kept, format="csr"))
+
+
 def rows_at_once(columns: int) -> int:
     """How many rows of a dense matrix to look at at a time."""
     return max(1, _BLOCK_CELLS // max(columns, 1))

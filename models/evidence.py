@@ -17,7 +17,7 @@ from scipy import sparse
 
 from firstedge.models.baselines import EASE_MOST_ITEMS, TrainingData, given_items
 from firstedge.models.closed_forms import NaiveBayes, ease, naive_bayes, rp3
-from firstedge.models.edges import prune, prune_table, rows_at_once
+from firstedge.models.edges import prune, prune_product, prune_table
 from firstedge.models.factors import FACTORS_MOST_ITEMS, IALS, factor_edges
 from firstedge.models.fusion import Arena, Block
 from firstedge.models.patterns import FULL_CELLS
@@ -132,14 +132,11 @@ def far_walks(walks: sparse.csr_array, most: int, importance: Floats) -> sparse.
     first, onward = prune(walks, _PASSED), prune(walks, _ONWARD, importance)
     sums = first.sum(axis=1)[:, None]
     first = sparse.csr_array(first / np.where(sums > 0, sums, 1))
-    step = rows_at_once(walks.shape[1])
-    kept = []
-    for start in range(0, walks.shape[0], step):
-        block = sparse.csr_array(first[start : start + step] @ onward)
-        rows = np.repeat(np.arange(start, start + block.shape[0]), np.diff(block.indptr))
-        block.data[block.indices == rows] = 0
-        kept.append(prune(block, most, importance))
-    return sparse.csr_array(sparse.vstack(kept, format="csr"))
+    # One edge more than is kept: an item's own way back to itself may be among them.
+    found = prune_product(first, onward, most + 1, importance)
+    rows = np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
+    found.data[found.indices == rows] = 0
+    return prune(found, most, importance)
 
 
 def choose_evidence(

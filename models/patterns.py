@@ -12,6 +12,7 @@ both the factors and the pruning weigh them by the popularity of the items.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -51,6 +52,11 @@ class EdgeParts:
         """Of no edges."""
         nothing = np.zeros((n, PATTERNS), np.float32)
         return cls(sparse.csr_array((n, n), dtype=np.float32), nothing[:, 0], (nothing, nothing))
+
+    @cached_property
+    def back(self) -> sparse.csr_array:
+        """float32[m, n], single edges by the item that they lead to."""
+        return sparse.csr_array(self.edges.T)
 
     def pruned(self, most: int, importance: Floats) -> Self:
         """With the strongest ``most`` single edges of each item, see `prune`."""

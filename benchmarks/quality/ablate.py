@@ -280,8 +280,12 @@ def line_of(name: str, full: Doubles, variant: Doubles) -> str:
     views = (full[1:-1].mean(0), full[0], full[-1])
     others = (variant[1:-1].mean(0), variant[0], variant[-1])
     gaps = metrics.relative_differences(np.stack(others), np.stack(views))
-    cells = (f"{100 * g.mean:+.1f} ({100 * g.low:+.1f} to {100 * g.high:+.1f})" for g in gaps)
-    return f"| {name} | {' | '.join(cells)} |"
+    return f"| {name} | {' | '.join(map(cell_of, gaps))} |"
+
+
+def cell_of(gap: metrics.Interval) -> str:
+    """A relative difference with its interval, in %."""
+    return f"{100 * gap.mean:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
 
 
 def table(name: str, found: Mapping[str, Sequence[Doubles]]) -> str:
@@ -314,9 +318,8 @@ def summary(found: Mapping[str, Mapping[str, Sequence[Doubles]]]) -> str:
         full = np.concatenate(parts[FULL], axis=1)[1:-1].mean(0)
         for title, variant in paired(parts).items():
             (gap,) = metrics.relative_differences(variant[1:-1].mean(0)[None], full[None])
-            text = f"{100 * gap.mean:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
             sure = gap.low > 0 or gap.high < 0
-            cells.setdefault(title, {})[name] = f"**{text}**" if sure else text
+            cells.setdefault(title, {})[name] = f"**{cell_of(gap)}**" if sure else cell_of(gap)
     head = [f"| without, % | {' | '.join(names)} |", f"|---|{'--:|' * len(names)}"]
     lines = [
         f"| {title} | {' | '.join(of.get(name, '') for name in names)} |"
