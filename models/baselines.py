@@ -18,6 +18,7 @@ from scipy import sparse
 
 from firstedge.graph.histories import NO_TIME, Given, Histories
 from firstedge.models import closed_forms
+from firstedge.models.patterns import FULL_CELLS
 from firstedge.models.protocol import Ranker
 from firstedge.models.scorer import UserBatch
 from firstedge.models.space import Range
@@ -33,6 +34,9 @@ DAY = 86_400_000  # milliseconds
 
 # Co-occurrences held for later, in all.
 _HELD_PAIRS = 1 << 27
+
+# By which popularity counts where edges to all items of a large catalogue are pruned.
+_LARGE_POWER = 0.35
 
 # A sparse matrix that is this full, and not larger than this, is faster as a dense one.
 _FULL = 0.2
@@ -95,9 +99,11 @@ class TrainingData:
         """float32[num_items], by which an edge to an item matters.
 
         What an item is short of is only missed where it could have been an answer, and the more
-        users choose it the more often it is.
+        users choose it the more often it is. In a large catalogue popularity counts for less:
+        else the few edges that are kept of many would all lead to bestsellers.
         """
-        return self.counts + 1
+        power = 1.0 if self.num_items**2 <= FULL_CELLS else _LARGE_POWER
+        return (self.counts + 1) ** np.float32(power)
 
     @cached_property
     def popularity(self) -> Doubles:

@@ -114,13 +114,6 @@ def prune(
     return strongest(matrix, strength, most)
 
 
-def prune_table(table: Floats, most: int, importance: Floats) -> sparse.csr_array:
-    """What `prune` keeps of a dense matrix, float32[n, columns]."""
-    step = rows_at_once(table.shape[1])
-    blocks = (table[start : start + step] for start in range(0, len(table), step))
-    return prune_blocks(blocks, most, importance)
-
-
 def prune_blocks(blocks: Iterable[Floats], most: int, importance: Floats) -> sparse.csr_array:
     """What `prune` keeps of a dense matrix that comes some rows at a time.
 

@@ -1,9 +1,8 @@
 """The closed-form half of the model: which counts to trust, chosen on validation users.
 
-Sorts of item edges, which err in different ways: naive Bayes R with its category lifts, RP3beta's
-walks, and a least squares over all items: the ridge regression of EASE where the catalogue is small
-enough for it, else that of the factors of iALS. Where a catalogue is so large that most items were
-never chosen together, walks go on for another round over the users, too.
+Sorts of item edges, which err in different ways: naive Bayes R with its category lifts, and
+RP3beta's walks. Where a catalogue is so large that most items were never chosen together, walks go
+on for another round over the users, and the factors of iALS relate the rest.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from firstedge.models.baselines import EASE_MOST_ITEMS, TrainingData, given_items
-from firstedge.models.closed_forms import NaiveBayes, ease, naive_bayes, rp3
-from firstedge.models.edges import prune, prune_product, prune_table
+from firstedge.models.baselines import TrainingData, given_items
+from firstedge.models.closed_forms import NaiveBayes, naive_bayes, rp3
+from firstedge.models.edges import prune, prune_product
 from firstedge.models.factors import FACTORS_MOST_ITEMS, IALS, factor_edges
 from firstedge.models.fusion import Arena, Block
 from firstedge.models.patterns import FULL_CELLS
@@ -25,12 +24,10 @@ from firstedge.models.patterns import FULL_CELLS
 Floats = npt.NDArray[np.float32]
 
 # Sorts of edges between items.
-SORTS = ("bayes", "walks", "far_walks", "ridge", "factors")
+SORTS = ("bayes", "walks", "far_walks", "factors")
 # Weights of the log prior beside edges of each sort, tried when edges are judged alone.
 _PRIORS_BESIDE_BAYES = (0.5, 1.0)
-_PRIORS_BESIDE_SCALED = (0.03, 0.1, 0.3)
-# Above this many items a ridge costs a minute, and only every other one is tried.
-_MANY_ITEMS = 5_000
+_PRIORS_BESIDE_WALKS = (0.03, 0.1, 0.3)
 # Items that a far walk passes through, and where it goes on from there, at most.
 _PASSED, _ONWARD = 100, 300
 
@@ -45,8 +42,7 @@ class EvidenceOptions:
         length_discounts: Of naive Bayes.
         back_offs: Of naive Bayes.
         walks: Pairs of alpha and beta of RP3beta.
-        ridges: Of EASE; of a large catalogue every other one.
-        factors: Of the factors that stand in for it where the catalogue is too large.
+        factors: Of the factors of a large catalogue.
         most_edges: Edges kept of each item and sort before they are fused; all of a catalogue
             whose edges are a table of FULL_CELLS.
     """
@@ -62,7 +58,6 @@ class EvidenceOptions:
         (0.6, 0.5),
         (0.8, 0.5),  # a dense one
     )
-    ridges: tuple[float, ...] = (2500, 500, 10000)
     factors: IALS = field(default_factory=IALS)
     most_edges: int = 1000
 
@@ -74,15 +69,13 @@ class EvidenceChoice:
     Attributes:
         bayes: Options of naive Bayes.
         walks: alpha and beta of RP3beta.
-        ridge: Of EASE; None where the catalogue is too large for it.
-        factors: Where it is; None where it is too large for these, too.
+        factors: Of a large catalogue; None where it is small, or too large for these.
         most_edges: Edges kept of each item and sort before they are fused.
         far_walks: Whether walks go on for another round.
     """
 
     bayes: NaiveBayes
     walks: tuple[float, float]
-    ridge: float | None
     factors: IALS | None
     most_edges: int
     far_walks: bool = False
@@ -111,8 +104,6 @@ def build_evidence(data: TrainingData, choice: EvidenceChoice) -> Evidence:
     if choice.far_walks:
         far = far_walks(kept["walks"], choice.most_edges, data.importance)
         kept["far_walks"] = _to_scale(far)
-    if choice.ridge is not None:
-        kept["ridge"] = _kept_ridge(data, choice.ridge, choice.most_edges)
     if choice.factors is not None:
         kept["factors"] = _to_scale(factor_edges(data, choice.factors, choice.most_edges))
     return Evidence(lifts, kept)
@@ -156,14 +147,11 @@ def choose_evidence(
     ):
         bayes = max([bayes, *(replace(bayes, **{name: v}) for v in values)], key=judge.bayes)
     walks = max(options.walks, key=judge.walks)
-    ridge, n = None, data.num_items
-    full = n**2 <= FULL_CELLS
-    most = n if full else options.most_edges
-    if n <= EASE_MOST_ITEMS:
-        step = 2 if n > _MANY_ITEMS else 1
-        ridge = judge.best_ridge(options.ridges[::step], most)
-    factors = options.factors if EASE_MOST_ITEMS < n <= FACTORS_MOST_ITEMS else None
-    return EvidenceChoice(bayes, walks, ridge, factors, most, not full), judge.figures
+    n = data.num_items
+    if n**2 <= FULL_CELLS:
+        return EvidenceChoice(bayes, walks, None, n, far_walks=False), judge.figures
+    factors = options.factors if n <= FACTORS_MOST_ITEMS else None
+    return EvidenceChoice(bayes, walks, factors, options.most_edges, far_walks=True), judge.figures
 
 
 def _bayes(data: TrainingData, options: NaiveBayes) -> tuple[sparse.csr_array, sparse.csr_array]:
@@ -176,29 +164,11 @@ def _walks(data: TrainingData, walks: tuple[float, float]) -> sparse.csr_array:
     return _to_scale(rp3(data.cooccurrence(alpha), data.counts, alpha, beta))
 
 
-def _ridge(data: TrainingData, ridge: float) -> Floats:
-    edges = ease(data.x, ridge)
-    edges /= _scale(edges.max(axis=1))
-    return edges
-
-
-def _kept_ridge(data: TrainingData, ridge: float, most: int) -> sparse.csr_array:
-    """Its strongest edges, held by the data: a large one takes minutes."""
-
-    def make() -> sparse.csr_array:
-        return prune_table(_ridge(data, ridge), most, data.importance)
-
-    return data.once(("ridge", ridge, most), make)
-
-
 def _to_scale(edges: sparse.csr_array) -> sparse.csr_array:
     """The same edges, the strongest of an item 1 on average."""
-    return sparse.csr_array(edges / _scale(edges.max(axis=1).toarray()))
-
-
-def _scale(strongest: Floats) -> np.float32:
+    strongest = edges.max(axis=1).toarray()
     positive = strongest[strongest > 0]
-    return np.float32(positive.mean() if len(positive) else 1.0)
+    return sparse.csr_array(edges / np.float32(positive.mean() if len(positive) else 1.0))
 
 
 class _Judge:
@@ -220,25 +190,10 @@ class _Judge:
             )
         return self.figures[name]
 
-    def best_ridge(self, ridges: Sequence[float], most: int) -> float:
-        """The best, of equals the first; its strongest edges stay with the data."""
-        best, chosen, kept = -1.0, ridges[0], None
-        for ridge in ridges:
-            edges = _ridge(self.data, ridge)
-            figure = self._scaled(edges, f"ease {ridge:g}")
-            if figure > best:
-                best, chosen = figure, ridge
-                kept = prune_table(edges, most, self.data.importance)
-            del edges  # before the next takes as much
-        self.data.once(("ridge", chosen, most), lambda: kept)
-        return chosen
-
     def walks(self, walks: tuple[float, float]) -> float:
-        return self._scaled(_walks(self.data, walks), f"rp3beta {walks[0]:g} {walks[1]:g}")
-
-    def _scaled(self, edges: sparse.csr_array | Floats, name: str) -> float:
-        figure = self._best(lambda items: self._spread(items, edges), _PRIORS_BESIDE_SCALED)
-        self.figures[name] = figure
+        edges = _walks(self.data, walks)
+        figure = self._best(lambda items: self._spread(items, edges), _PRIORS_BESIDE_WALKS)
+        self.figures[f"rp3beta {walks[0]:g} {walks[1]:g}"] = figure
         return figure
 
     def _best(self, spread: Callable[[sparse.csr_array], Floats], priors: Sequence[float]) -> float:
@@ -248,9 +203,8 @@ class _Judge:
 
         return self.arena.best(scores)[0]
 
-    def _spread(self, items: sparse.csr_array, edges: sparse.csr_array | Floats) -> Floats:
-        found = items @ edges
-        return np.asarray(found.toarray() if sparse.issparse(found) else found, np.float32)
+    def _spread(self, items: sparse.csr_array, edges: sparse.csr_array) -> Floats:
+        return np.asarray((items @ edges).toarray(), np.float32)
 
     def _lift(self, items: sparse.csr_array, lifts: sparse.csr_array | None) -> Floats | float:
         if lifts is None:

@@ -40,7 +40,6 @@ USUAL = {
     "bayes": 1.0,
     "walks": 3.0,
     "far_walks": 3.0,
-    "ridge": 3.0,
     "factors": 3.0,
     "edges": 1.0,
     "lean": 1.0,
@@ -52,10 +51,10 @@ USUAL = {
     "text": 2.0,
 }
 STARTS: tuple[Mapping[str, float], ...] = (
-    {"prior": 0.5, "bayes": 0.3, "walks": 1.5, "far_walks": 1.0, "ridge": 1.5, "factors": 1.5}
+    {"prior": 0.5, "bayes": 0.3, "walks": 1.5, "far_walks": 1.0, "factors": 1.5}
     | {"net": 0.5, "category": 0.3, "start_prior": 0.5, "start_net": 0.5},
-    {"prior": 0.5, "walks": 4.0, "ridge": 2.0, "factors": 2.0, "start_prior": 1.0},
-    {"prior": 0.1, "bayes": 0.2, "ridge": 0.5, "factors": 0.5, "net": 1.0, "start_recent": 1.0},
+    {"prior": 0.5, "walks": 4.0, "factors": 2.0, "start_prior": 1.0},
+    {"prior": 0.1, "bayes": 0.2, "factors": 0.5, "net": 1.0, "start_recent": 1.0},
 )
 
 

@@ -7,6 +7,7 @@ that training chose; items added since are embedded from text and category, and 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,8 +37,8 @@ def update_bundle(bundle: Bundle, snapshot: Snapshot) -> Bundle:
         snapshot: The shop now, read with the bundle's encoder if it has one.
 
     Raises:
-        BundleError: If the bundle was not made by `train`, or the snapshot was read with another
-            encoder or under a Schema with other kinds of events.
+        BundleError: If the bundle was not made by `train`, or by that of an older firstedge, or
+            the snapshot was read with another encoder or under a Schema with other kinds of events.
     """
     began = time.perf_counter()
     _check(bundle, snapshot)
@@ -46,10 +47,10 @@ def update_bundle(bundle: Bundle, snapshot: Snapshot) -> Bundle:
     data = TrainingData(
         histories, CategoryTree(snapshot.primary, snapshot.parents), snapshot.item_text
     )
+    choice, fusion = _chosen(about)
     smoothing = float(about["options"]["profile_smoothing"])
     lifts = profile_lifts(data.x, snapshot.profiles, smoothing)
-    evidence = build_evidence(data, _choice(about["evidence"]))
-    fusion = _fusion(about["fusion"])
+    evidence = build_evidence(data, choice)
     draft = Draft(
         snapshot=snapshot,
         data=data,
@@ -145,6 +146,16 @@ def _check(bundle: Bundle, snapshot: Snapshot) -> None:
             f"the bundle knows the kinds {bundle.schema.kinds}, the Schema names "
             f"{snapshot.schema.kinds} or weighs them otherwise: train again"
         )
+
+
+def _chosen(about: Mapping[str, Any]) -> tuple[EvidenceChoice, Fusion]:
+    try:
+        return _choice(about["evidence"]), _fusion(about["fusion"])
+    except (KeyError, TypeError):
+        raise BundleError(
+            f"this bundle is of firstedge {about.get('firstedge')}, which chose otherwise: "
+            "`firstedge train` it again"
+        ) from None
 
 
 def _choice(stored: dict[str, Any]) -> EvidenceChoice:

@@ -61,7 +61,6 @@ FIXED = EvidenceOptions(
     length_discounts=(),
     back_offs=(),
     walks=((0.5, 0.3),),
-    ridges=(2500,),
 )
 
 
@@ -111,7 +110,6 @@ def rows_of_fusion() -> tuple[Row, ...]:
         channel("naive Bayes edges", "bayes"),
         channel("walks (RP3beta)", "walks"),
         channel("far walks", "far_walks"),
-        channel("ridge (EASE)", "ridge"),
         channel("factors (iALS)", "factors"),
         channel("all edges", *SORTS, *fuse.PARTS),
         channel("lean", "lean"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from firstedge.models import edges
+from firstedge.models import baselines, edges
 from firstedge.models.baselines import (
     CategoryPopularity,
     Method,
@@ -231,6 +231,16 @@ def test_edges_by_factors_say_what_folding_in_one_item_says(
     few = factor_edges(data, method, 2)
     expected = prune(sparse.csr_array(alone), 2, data.importance)
     np.testing.assert_allclose(few.toarray(), expected.toarray(), rtol=1e-3, atol=1e-5)
+
+
+def test_popularity_counts_for_less_where_a_large_catalogue_is_pruned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = training_of(histories_of([0, 1], [1], [1, 2], num_items=4))
+    assert data.importance.tolist() == [2, 4, 2, 1]
+    monkeypatch.setattr(baselines, "FULL_CELLS", 15)
+    expected = np.array([2, 4, 2, 1]) ** 0.35
+    np.testing.assert_allclose(data.importance, expected, rtol=1e-6)
 
 
 def test_ials_is_repeatable() -> None:

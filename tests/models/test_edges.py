@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from firstedge.models import edges as edges_module
-from firstedge.models.edges import Edges, lookup, prune, prune_table
+from firstedge.models.edges import Edges, lookup, prune, prune_blocks
 
 MATRIX = sparse.csr_array(
     np.array([[1, 2, 2, 2], [0, -5, 3, 0], [0, 0, 0, 0], [-1, -4, -2, 0]], np.float32)
@@ -59,11 +58,10 @@ def test_prune_is_what_a_dense_selection_is(weighed: bool) -> None:
     assert found.has_sorted_indices
 
 
-def test_a_dense_matrix_is_pruned_as_its_sparse_form_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edges_module, "_BLOCK_CELLS", 200)  # five rows at a time
+def test_a_dense_matrix_is_pruned_as_its_sparse_form_is() -> None:
     table = np.random.default_rng(0).integers(-3, 4, (63, 40)).astype(np.float32)
     importance = np.linspace(1, 3, 40, dtype=np.float32)
     expected = prune(sparse.csr_array(table), 5, importance)
-    found = prune_table(table, 5, importance)
+    found = prune_blocks((table[at : at + 5] for at in range(0, 63, 5)), 5, importance)
     np.testing.assert_array_equal(found.toarray(), expected.toarray())
     assert found.nnz == 63 * 5

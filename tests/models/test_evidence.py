@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from scipy import sparse
 
 from firstedge.loaders.split import split_users
 from firstedge.models import closed_forms, evidence
-from firstedge.models.baselines import TrainingData
 from firstedge.models.evidence import (
     EvidenceOptions,
     build_evidence,
@@ -19,63 +16,11 @@ from firstedge.models.factors import IALS
 from firstedge.models.train import Learner, TrainOptions
 from tests.models.tastes import taste_shop
 
-Floats = np.ndarray
-
 
 @pytest.fixture(scope="module")
 def learner() -> Learner:
     shop = taste_shop()
     return Learner(shop, split_users(shop), TrainOptions(ks=(0, 1, 2, 3), least_users=10))
-
-
-@pytest.fixture
-def fits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The ridges of the regressions that were fitted."""
-    asked: list[float] = []
-    fit: Callable[[sparse.csr_array, float], Floats] = closed_forms.ease
-
-    def counted(x: sparse.csr_array, ridge: float) -> Floats:
-        asked.append(ridge)
-        return fit(x, ridge)
-
-    monkeypatch.setattr(evidence, "ease", counted)
-    return asked
-
-
-def test_the_ridge_that_was_chosen_is_not_fitted_again(
-    learner: Learner, fits: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(evidence, "FULL_CELLS", 60 * 60 - 1)
-    options = EvidenceOptions(ridges=(2500, 3, 50), most_edges=7)
-    choice, figures = choose_evidence(learner.data, learner.arena, options)
-    assert fits == [2500, 3, 50]
-    tried = {ridge: figures[f"ease {ridge:g}"] for ridge in options.ridges}
-    assert len(set(tried.values())) == 3  # so that the choice is one
-    assert choice.ridge == max(tried, key=lambda ridge: tried[ridge])
-
-    held = build_evidence(learner.data, choice).edges["ridge"]
-    assert fits == [2500, 3, 50]
-    fresh = TrainingData(learner.data.histories, learner.data.tree, learner.data.text)
-    again = build_evidence(fresh, choice).edges["ridge"]
-    assert fits == [2500, 3, 50, choice.ridge]
-    np.testing.assert_array_equal(held.toarray(), again.toarray())
-    assert np.diff(held.indptr).max() == 7
-
-
-def test_factors_stand_in_where_the_catalogue_is_too_large_for_a_ridge(
-    learner: Learner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(evidence, "EASE_MOST_ITEMS", 59)
-    options = EvidenceOptions(factors=IALS(factors=4))
-    choice, figures = choose_evidence(learner.data, learner.arena, options)
-    assert (choice.ridge, choice.factors, choice.most_edges) == (None, IALS(factors=4), 60)
-    assert not any(name.startswith("ease") for name in figures)
-    edges = build_evidence(learner.data, choice).edges
-    assert list(edges) == ["bayes", "walks", "factors"]
-    assert edges["factors"].max(axis=1).toarray().mean() == pytest.approx(1, rel=1e-4)
-    monkeypatch.setattr(evidence, "FACTORS_MOST_ITEMS", 59)
-    choice, _ = choose_evidence(learner.data, learner.arena, options)
-    assert (choice.ridge, choice.factors) == (None, None)
 
 
 def test_ease_over_several_blocks_is_its_formula(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,14 +61,21 @@ def test_far_walks_go_on_where_walks_end(monkeypatch: pytest.MonkeyPatch, cells:
     assert some.max(axis=1).toarray().tolist() == found.max(axis=1).tolist()
 
 
-def test_walks_go_far_where_the_catalogue_is_large(
+def test_a_large_catalogue_has_far_walks_and_factors(
     learner: Learner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choice, _ = choose_evidence(learner.data, learner.arena, EvidenceOptions())
-    assert not choice.far_walks
+    options = EvidenceOptions(factors=IALS(factors=4), most_edges=7)
+    choice, _ = choose_evidence(learner.data, learner.arena, options)
+    assert (choice.factors, choice.most_edges, choice.far_walks) == (None, 60, False)
+    assert list(build_evidence(learner.data, choice).edges) == ["bayes", "walks"]
     monkeypatch.setattr(evidence, "FULL_CELLS", 60**2 - 1)
-    choice, _ = choose_evidence(learner.data, learner.arena, EvidenceOptions())
-    assert choice.far_walks
+    choice, _ = choose_evidence(learner.data, learner.arena, options)
+    assert (choice.factors, choice.most_edges, choice.far_walks) == (IALS(factors=4), 7, True)
     edges = build_evidence(learner.data, choice).edges
-    assert list(edges) == ["bayes", "walks", "far_walks", "ridge"]
-    assert edges["far_walks"].max(axis=1).toarray().mean() == pytest.approx(1, rel=1e-4)
+    assert list(edges) == ["bayes", "walks", "far_walks", "factors"]
+    for name in ("far_walks", "factors"):
+        assert np.diff(edges[name].indptr).max() == 7
+        assert edges[name].max(axis=1).toarray().mean() == pytest.approx(1, rel=1e-4)
+    monkeypatch.setattr(evidence, "FACTORS_MOST_ITEMS", 59)
+    choice, _ = choose_evidence(learner.data, learner.arena, options)
+    assert choice.factors is None

@@ -56,7 +56,7 @@ def draft_of(learner: Learner) -> Draft:
     """With a net that was hardly trained."""
     graph = learner.graph()
     learned = Learned.of_net(learner.fit_net(graph).net, graph)
-    choice = EvidenceChoice(NaiveBayes(), (0.5, 0.3), None, None, 1000)
+    choice = EvidenceChoice(NaiveBayes(), (0.5, 0.3), None, 1000)
     return learner.draft(learned, build_evidence(learner.data, choice))
 
 

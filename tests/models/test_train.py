@@ -198,7 +198,6 @@ def test_an_update_embeds_new_items_from_text_and_category(bundle: Bundle) -> No
 def test_an_update_keeps_the_sorts_of_edges_of_a_large_catalogue(
     shop: Snapshot, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evidence_module, "EASE_MOST_ITEMS", 59)
     monkeypatch.setattr(evidence_module, "FULL_CELLS", 59**2)
     options = replace(OPTIONS, fit=replace(OPTIONS.fit, epochs=1))
     large = train(shop, options, split)
@@ -207,6 +206,12 @@ def test_an_update_keeps_the_sorts_of_edges_of_a_large_catalogue(
     fresh = update_bundle(large, shop)
     assert len(fresh.edges) > 0
     assert fresh.coefficients == large.coefficients
+
+
+def test_an_update_refuses_what_an_older_version_chose(shop: Snapshot, bundle: Bundle) -> None:
+    older = {**bundle.about, "evidence": {**bundle.about["evidence"], "ridge": 10000}}
+    with pytest.raises(BundleError, match="`firstedge train` it again"):
+        update_bundle(replace(bundle, about=older), shop)
 
 
 def test_an_update_refuses_another_encoder(shop: Snapshot, bundle: Bundle) -> None:
@@ -223,14 +228,12 @@ def test_the_channels_of_the_fusion_add_up_to_the_score(
     learner = Learner(shop, split, options)
     graph = learner.graph()
     learned = Learned.of_net(learner.fit_net(graph).net, graph)
-    evidence = build_evidence(
-        learner.data, EvidenceChoice(NaiveBayes(), (0.5, 0.3), 100.0, None, 1000)
-    )
+    evidence = build_evidence(learner.data, EvidenceChoice(NaiveBayes(), (0.5, 0.3), None, 1000))
     draft = learner.draft(learned, evidence)
     terms = Terms(draft)
     channels = terms.channels()
     importance = draft.data.importance
-    parts = take_apart(evidence.edges["ridge"], importance).pruned(20, importance)
+    parts = take_apart(evidence.edges["walks"], importance).pruned(20, importance)
     channels |= terms.parts(parts)
     weights = {name: 0.5 + 0.1 * place for place, name in enumerate(sorted(channels))}
     weights |= dict.fromkeys(("new_text", "later_text"), weights["text"])
