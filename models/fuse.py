@@ -1,4 +1,8 @@
-"""Fusing a draft: coefficients chosen, edges pruned once, the rest chosen again around them."""
+"""Fusing a draft: sorts of edges are weighed, their sum is pruned, and all is weighed again.
+
+Many mixtures of sorts answer equally well as long as they are whole; what pruning leaves of them
+does not. So several climbs go all the way, each from a start of its own, and the best is taken.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from firstedge.models.borrowed import borrow, lenders
 from firstedge.models.bundle import Bundle, Coefficients
 from firstedge.models.edges import Edges
 from firstedge.models.evidence import Evidence
-from firstedge.models.fusion import Arena, Channel, search
+from firstedge.models.fusion import Arena, Channel, Found, Pool, climb
 from firstedge.models.patterns import EdgeParts, take_apart
 from firstedge.models.scorer import Scorer, UserBatch
 
@@ -50,10 +54,11 @@ USUAL = {
     "profile": 0.5,
     "text": 2.0,
 }
+# Coefficients that climbs start from: everything, little more than walks, and much of the net.
 STARTS: tuple[Mapping[str, float], ...] = (
     {"prior": 0.5, "bayes": 0.3, "walks": 1.5, "far_walks": 1.0, "factors": 1.5}
     | {"net": 0.5, "category": 0.3, "start_prior": 0.5, "start_net": 0.5},
-    {"prior": 0.5, "walks": 4.0, "factors": 2.0, "start_prior": 1.0},
+    {"prior": 0.5, "walks": 4.0, "net": 0.5, "start_prior": 1.0},
     {"prior": 0.1, "bayes": 0.2, "factors": 0.5, "net": 1.0, "start_recent": 1.0},
 )
 
@@ -131,32 +136,41 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
         for name, edges in draft.evidence.edges.items()
         if name not in without
     }
-    free = search(arena, channels | sorts, STARTS, USUAL)
     # Where histories are too short for any request to show edges, they stay at a usual mixture.
     unseen = {name: STARTS[0].get(name, 0.0) for name in sorts}
-    mix = {name: {**unseen, **free.weights}.get(name, 0.0) for name in draft.evidence.edges}
-    apart = edge_parts(draft, mix)
-    parts = terms.parts(apart.pruned(options.most_edges, draft.data.importance))
-    pruned = {name: one for name, one in parts.items() if name not in without}
-    starts = tuple({**free.weights, **dict.fromkeys(PARTS, size)} for size in (1.0, 0.5))
-    found = search(arena, channels | pruned, starts, USUAL)
-    weights = {"interest": UNSEEN_INTEREST, **dict.fromkeys(pruned, 1.0), **found.weights}
+
+    def mixed(free: Found) -> dict[str, float]:
+        weights = {**unseen, **free.weights}
+        return {name: weights.get(name, 0.0) for name in draft.evidence.edges}
+
+    def weighed_again(free: Found, mix: Mapping[str, float]) -> Found:
+        apart = edge_parts(draft, mix).pruned(options.most_edges, draft.data.importance)
+        parts = {name: one for name, one in terms.parts(apart).items() if name not in without}
+        ones = dict.fromkeys(parts, 1.0)
+        start = {**free.weights, **ones}
+        found = climb(Pool(arena, channels | parts, (start,)), start, USUAL)
+        return replace(found, weights={**ones, **found.weights})
+
+    whole = Pool(arena, channels | sorts, STARTS)
+    unpruned = [climb(whole, start, USUAL) for start in STARTS]
+    mixes = [mixed(free) for free in unpruned]
+    pruned = [weighed_again(free, mix) for free, mix in zip(unpruned, mixes, strict=True)]
+    mix, found = max(zip(mixes, pruned, strict=True), key=lambda pair: pair[1].objective)
+    weights = {"interest": UNSEEN_INTEREST, **found.weights}
     edges, lean, patterns = (weights.get(name, 0.0) for name in PARTS)
     coefficients = Coefficients(**{name: weights.get(name, 0.0) for name in TERMS})
     weights |= dict.fromkeys(("new_text", "later_text"), weights.get("text", 0.0))
     by_k = ByK(**{field.name: weights.get(field.name, 0.0) for field in fields(ByK)})
-    trials = free.trials + found.trials
-    objective = found.objective
     return Fusion(
-        mix,
-        (edges, lean, patterns),
-        options.most_edges,
-        options.half_life,
-        by_k,
-        coefficients,
-        0.0,
-        objective,
-        trials,
+        mix=mix,
+        sizes=(edges, lean, patterns),
+        most_edges=options.most_edges,
+        half_life=options.half_life,
+        by_k=by_k,
+        coefficients=coefficients,
+        borrowed=0.0,
+        objective=found.objective,
+        trials=sum(one.trials for one in (*unpruned, *pruned)),
     )
 
 

@@ -1,15 +1,14 @@
 """Late fusion: one coefficient for each term of the score, chosen on validation users.
 
-A channel is what one term gives for every validation request and item. The search moves one
-coefficient at a time, up, down and to zero, for as long as the mean NDCG over users and ks rises;
-it starts from several points, among them the closed forms alone, so that a term that does not
-earn its place ends at zero.
+A channel is what one term gives for every validation request and item. A climb moves one
+coefficient at a time, up, down and to zero, where the mean NDCG over users and ks rises, so that a
+term that does not earn its place ends at zero.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,10 @@ from firstedge.models.scorer import UserBatch
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-# Factors by which a coefficient is moved, one round each.
-ROUNDS = (2.0, 1.5, 1.2)
+# Factors by which coefficients are moved, one round each.
+ROUNDS = (2.0, 2.0, 1.5, 1.2)
+# The round in which a coefficient may go to zero, or leave it: the others are about right by then.
+TO_ZERO = 1.5
 # A round's gain below this is noise, and ends it.
 LEAST_GAIN = 1e-5
 # Candidates that each channel and each start brings to the pool of a search.
@@ -214,27 +215,14 @@ def _stack(blocks: Sequence[npt.NDArray[Any]], width: int, fill: float) -> npt.N
     return np.concatenate(padded)
 
 
-def search(
-    arena: Arena,
-    channels: Mapping[str, Channel],
-    starts: Sequence[Mapping[str, float]],
-    units: Mapping[str, float],
-) -> Found:
-    """Find coefficients by coordinate ascent from several starts.
+def climb(pool: Pool, start: Mapping[str, float], usual: Mapping[str, float]) -> Found:
+    """Find coefficients by coordinate ascent.
 
     Args:
-        arena: Validation requests.
-        channels: Scores by name.
-        starts: Coefficients to start from; a channel that is not named starts at zero.
-        units: By name, a coefficient of a usual size: what to try for a channel that is at zero.
+        pool: Validation requests, with the scores of every channel.
+        start: Coefficients to start from; a channel that is not named starts at zero.
+        usual: By name, a coefficient of a usual size: what to try for a channel that is at zero.
     """
-    pool = Pool(arena, channels, starts)
-    climbs = [_climb(pool, start, units) for start in starts]
-    best = max(climbs, key=lambda found: found.objective)
-    return replace(best, trials=sum(found.trials for found in climbs))
-
-
-def _climb(pool: Pool, start: Mapping[str, float], units: Mapping[str, float]) -> Found:
     channels = pool.channels
     # What no request shows cannot be chosen by them.
     weights = {name: float(start.get(name, 0.0)) for name, part in channels.items() if part.any()}
@@ -242,15 +230,17 @@ def _climb(pool: Pool, start: Mapping[str, float], units: Mapping[str, float]) -
     best, trials = pool.ndcg(total.copy()), 1
     for factor in ROUNDS:
         for name, now in list(weights.items()):
-            channel = channels[name]
-            usual = units[name]
-            moves = (0.0, now * factor, now / factor) if now else (usual / 4, usual)
+            moves = [now * factor, now / factor] if now else []
+            if factor == TO_ZERO:
+                moves += [0.0] if now else [usual[name] / 4, usual[name]]
             for move in moves:
-                trial = total + np.float32(move - weights[name]) * channel
+                trial = total + np.float32(move - weights[name]) * channels[name]
                 figure = pool.ndcg(trial.copy())
                 trials += 1
                 if figure > best + LEAST_GAIN:
                     best, total, weights[name] = figure, trial, move
+                    if now:
+                        break
     return Found(weights, best, trials)
 
 

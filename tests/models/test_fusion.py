@@ -5,7 +5,7 @@ import pytest
 
 from firstedge.graph.histories import Given
 from firstedge.models import fusion
-from firstedge.models.fusion import Arena, Channel, Pool, combine, search
+from firstedge.models.fusion import Arena, Channel, Pool, climb, combine
 from firstedge.models.metrics import Targets
 from firstedge.models.protocol import KShotCase
 from firstedge.models.scorer import UserBatch
@@ -53,9 +53,11 @@ def channels() -> dict[str, Channel]:
 def test_search_keeps_the_signal_and_drops_the_noise(arena: Arena) -> None:
     usual = {"noise": 1.0, "signal": 1.0, "silence": 1.0}
     silence = of_item(np.zeros((ITEMS, ITEMS)))
-    found = search(arena, channels() | {"silence": silence}, ({"noise": 1.0},), usual)
+    pool = Pool(arena, channels() | {"silence": silence}, ())
+    found = climb(pool, {"noise": 1.0, "signal": 0.25}, usual)
     assert found.weights["signal"] > 5 * found.weights["noise"]
     assert "silence" not in found.weights
+    assert climb(pool, {"noise": 1.0}, usual).weights["signal"] > 0  # it may leave zero
 
     def fused(users: UserBatch) -> np.ndarray:
         return combine({name: c(users) for name, c in channels().items()}, found.weights)
