@@ -239,7 +239,7 @@ def climb(pool: Pool, start: Mapping[str, float], usual: Mapping[str, float]) ->
                 trials += 1
                 if figure > best + LEAST_GAIN:
                     best, total, weights[name] = figure, trial, move
-                    if now:
+                    if factor != TO_ZERO:
                         break
     return Found(weights, best, trials)
 
