@@ -98,7 +98,7 @@ def test_one_that_fails_fails_alone_and_what_is_given_up_is_never_begun() -> Non
 
 def test_as_many_wait_as_are_answered_in_time_and_fewer_the_more_are_refused() -> None:
     async def body() -> None:
-        desk = QuickDesk(patience=0.42)
+        desk = QuickDesk(patience=0.84)
 
         def slowly(numbers: Sequence[int]) -> list[int]:
             time.sleep(0.1)
@@ -128,8 +128,28 @@ def test_as_many_wait_as_are_answered_in_time_and_fewer_the_more_are_refused() -
 
 def test_a_refusal_takes_as_long_as_an_answer_may() -> None:
     async def body() -> None:
-        began = time.perf_counter()
-        await QuickDesk(patience=0.05).hold()
-        assert time.perf_counter() - began == pytest.approx(0.05, abs=0.04)
+        desk = QuickDesk(patience=0.05)
+        for _ in range(2):  # the second is of another group
+            began = time.perf_counter()
+            await desk.hold()
+            assert time.perf_counter() - began == pytest.approx(0.05, abs=0.04)
+
+    run(body)
+
+
+def test_refusals_of_the_same_moment_are_given_together() -> None:
+    async def body() -> None:
+        desk, given = QuickDesk(patience=0.05), []
+
+        async def hold(number: int) -> None:
+            await desk.hold()
+            given.append((number, time.perf_counter()))
+
+        held = [asyncio.create_task(hold(number)) for number in range(5)]
+        await asyncio.sleep(0)
+        held[2].cancel()  # who hangs up takes nobody along
+        await asyncio.gather(*held, return_exceptions=True)
+        assert [number for number, _ in given] == [0, 1, 3, 4]
+        assert given[-1][1] - given[0][1] < 0.005
 
     run(body)
