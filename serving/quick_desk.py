@@ -27,9 +27,9 @@ Answer = TypeVar("Answer")
 _STILL = 8  # turns of the loop without a sign of a request, after which none is on its way
 _LETTING_IN = 3.0  # seconds spent on letting requests in, for each second of answering
 _LEAST_TURN = 0.001  # seconds
-_SOON = 0.125  # of the patience, in which a quick question's turn comes
+_SOON = 0.25  # of the patience, in which a quick question's turn comes
 _FEW = 4  # that may always wait
-_LATELY = 64  # arrivals
+_LATELY = 16  # arrivals
 _TOGETHER = 0.01  # seconds whose refusals are given at once
 
 
@@ -37,8 +37,8 @@ class QuickDesk:
     """Answers questions in the event loop's own thread.
 
     Args:
-        patience: Seconds that a question may wait where answers take long; a quick one waits for an
-            eighth of it. A refusal is held for all of it, or a little less.
+        patience: Seconds that a question may wait where answers take long; a quick one waits for a
+            quarter of it. A refusal is held for all of it, or a little less.
     """
 
     def __init__(self, patience: float) -> None:

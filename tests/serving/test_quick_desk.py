@@ -98,7 +98,7 @@ def test_one_that_fails_fails_alone_and_what_is_given_up_is_never_begun() -> Non
 
 def test_as_many_wait_as_are_answered_in_time_and_fewer_the_more_are_refused() -> None:
     async def body() -> None:
-        desk = QuickDesk(patience=0.84)
+        desk = QuickDesk(patience=0.42)
 
         def slowly(numbers: Sequence[int]) -> list[int]:
             time.sleep(0.1)
