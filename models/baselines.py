@@ -18,7 +18,7 @@ from scipy import sparse
 
 from firstedge.graph.histories import NO_TIME, Given, Histories
 from firstedge.models import closed_forms
-from firstedge.models.patterns import FULL_CELLS
+from firstedge.models.patterns import is_full
 from firstedge.models.protocol import Ranker
 from firstedge.models.scorer import UserBatch
 from firstedge.models.space import Range
@@ -29,7 +29,6 @@ Doubles = npt.NDArray[np.float64]
 Made = TypeVar("Made")
 Matrix = sparse.csr_array | Floats
 
-EASE_MOST_ITEMS = 20_000
 DAY = 86_400_000  # milliseconds
 
 # Co-occurrences held for later, in all.
@@ -102,7 +101,7 @@ class TrainingData:
         users choose it the more often it is. In a large catalogue popularity counts for less:
         else the few edges that are kept of many would all lead to bestsellers.
         """
-        power = 1.0 if self.num_items**2 <= FULL_CELLS else _LARGE_POWER
+        power = 1.0 if is_full(self.num_items) else _LARGE_POWER
         return (self.counts + 1) ** np.float32(power)
 
     @cached_property

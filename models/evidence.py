@@ -19,7 +19,7 @@ from firstedge.models.closed_forms import NaiveBayes, naive_bayes, rp3
 from firstedge.models.edges import prune, prune_product
 from firstedge.models.factors import FACTORS_MOST_ITEMS, IALS, factor_edges
 from firstedge.models.fusion import Arena, Block
-from firstedge.models.patterns import FULL_CELLS
+from firstedge.models.patterns import is_full
 
 Floats = npt.NDArray[np.float32]
 
@@ -44,7 +44,7 @@ class EvidenceOptions:
         walks: Pairs of alpha and beta of RP3beta.
         factors: Of the factors of a large catalogue.
         most_edges: Edges kept of each item and sort before they are fused; all of a catalogue
-            whose edges are a table of FULL_CELLS.
+            whose edges are a full table.
     """
 
     start: NaiveBayes = field(default_factory=NaiveBayes)
@@ -148,7 +148,7 @@ def choose_evidence(
         bayes = max([bayes, *(replace(bayes, **{name: v}) for v in values)], key=judge.bayes)
     walks = max(options.walks, key=judge.walks)
     n = data.num_items
-    if n**2 <= FULL_CELLS:
+    if is_full(n):
         return EvidenceChoice(bayes, walks, None, n, far_walks=False), judge.figures
     factors = options.factors if n <= FACTORS_MOST_ITEMS else None
     return EvidenceChoice(bayes, walks, factors, options.most_edges, far_walks=True), judge.figures

@@ -139,23 +139,21 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
     # Where histories are too short for any request to show edges, they stay at a usual mixture.
     unseen = {name: STARTS[0].get(name, 0.0) for name in sorts}
 
-    def mixed(free: Found) -> dict[str, float]:
+    def pruned(free: Found) -> tuple[dict[str, float], Found]:
+        """Its mixture of sorts, and what is found around the edges that stay of it."""
         weights = {**unseen, **free.weights}
-        return {name: weights.get(name, 0.0) for name in draft.evidence.edges}
-
-    def weighed_again(free: Found, mix: Mapping[str, float]) -> Found:
+        mix = {name: weights.get(name, 0.0) for name in draft.evidence.edges}
         apart = edge_parts(draft, mix).pruned(options.most_edges, draft.data.importance)
         parts = {name: one for name, one in terms.parts(apart).items() if name not in without}
         ones = dict.fromkeys(parts, 1.0)
         start = {**free.weights, **ones}
         found = climb(Pool(arena, channels | parts, (start,)), start, USUAL)
-        return replace(found, weights={**ones, **found.weights})
+        return mix, replace(found, weights={**ones, **found.weights})
 
     whole = Pool(arena, channels | sorts, STARTS)
     unpruned = [climb(whole, start, USUAL) for start in STARTS]
-    mixes = [mixed(free) for free in unpruned]
-    pruned = [weighed_again(free, mix) for free, mix in zip(unpruned, mixes, strict=True)]
-    mix, found = max(zip(mixes, pruned, strict=True), key=lambda pair: pair[1].objective)
+    tried = [pruned(free) for free in unpruned]
+    mix, found = max(tried, key=lambda pair: pair[1].objective)
     weights = {"interest": UNSEEN_INTEREST, **found.weights}
     edges, lean, patterns = (weights.get(name, 0.0) for name in PARTS)
     coefficients = Coefficients(**{name: weights.get(name, 0.0) for name in TERMS})
@@ -170,7 +168,7 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
         coefficients=coefficients,
         borrowed=0.0,
         objective=found.objective,
-        trials=sum(one.trials for one in (*unpruned, *pruned)),
+        trials=sum(one.trials for one in (*unpruned, *(found for _, found in tried))),
     )
 
 

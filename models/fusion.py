@@ -27,7 +27,7 @@ Ints = npt.NDArray[np.int64]
 ROUNDS = (2.0, 2.0, 1.5, 1.2)
 # The round in which a coefficient may go to zero, or leave it: the others are about right by then.
 TO_ZERO = 1.5
-# A round's gain below this is noise, and ends it.
+# A gain below this is noise.
 LEAST_GAIN = 1e-5
 # Candidates that each channel and each start brings to the pool of a search.
 POOL_DEPTH = 60

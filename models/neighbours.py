@@ -12,7 +12,6 @@ from scipy import sparse
 
 from firstedge.models import closed_forms
 from firstedge.models.baselines import (
-    EASE_MOST_ITEMS,
     AdditiveRanker,
     Channel,
     MatrixChannel,
@@ -26,6 +25,9 @@ from firstedge.models.space import Choice, Range
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+
+# Above this many items EASE, a dense table of them, takes too long.
+EASE_MOST_ITEMS = 20_000
 
 Neighbours = Annotated[int, Range(20, 2000, log=True, whole=True)]
 

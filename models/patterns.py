@@ -92,6 +92,11 @@ class EdgeParts:
         return np.asarray((given @ self.edges).toarray() + alike + (given @ x) @ y.T, np.float32)
 
 
+def is_full(num_items: int) -> bool:
+    """Whether the edges of a catalogue are looked at as a full table; else it is a large one."""
+    return num_items**2 <= FULL_CELLS
+
+
 def take_apart(s: sparse.csr_array, importance: Floats) -> EdgeParts:
     """Split edges into their parts, all single edges among them.
 
@@ -101,7 +106,7 @@ def take_apart(s: sparse.csr_array, importance: Floats) -> EdgeParts:
     """
     lean = np.asarray(s.mean(axis=0), np.float32).ravel()
     deviation = sparse.csr_array((s.data - lean[s.indices], s.indices, s.indptr), shape=s.shape)
-    if s.shape[0] ** 2 > FULL_CELLS:
+    if not is_full(s.shape[0]):
         # What is seen of a sparse table are its strongest edges, and single ones hold these better.
         nothing = np.zeros((s.shape[0], PATTERNS), np.float32)
         return EdgeParts(deviation, lean, (nothing, nothing))

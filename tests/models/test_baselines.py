@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from firstedge.models import baselines, edges
+from firstedge.models import edges, patterns
 from firstedge.models.baselines import (
     CategoryPopularity,
     Method,
@@ -238,7 +238,7 @@ def test_popularity_counts_for_less_where_a_large_catalogue_is_pruned(
 ) -> None:
     data = training_of(histories_of([0, 1], [1], [1, 2], num_items=4))
     assert data.importance.tolist() == [2, 4, 2, 1]
-    monkeypatch.setattr(baselines, "FULL_CELLS", 15)
+    monkeypatch.setattr(patterns, "FULL_CELLS", 15)
     expected = np.array([2, 4, 2, 1]) ** 0.35
     np.testing.assert_allclose(data.importance, expected, rtol=1e-6)
 

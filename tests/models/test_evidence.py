@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from firstedge.loaders.split import split_users
-from firstedge.models import closed_forms, evidence
+from firstedge.models import closed_forms, evidence, patterns
 from firstedge.models.evidence import (
     EvidenceOptions,
     build_evidence,
@@ -68,7 +68,7 @@ def test_a_large_catalogue_has_far_walks_and_factors(
     choice, _ = choose_evidence(learner.data, learner.arena, options)
     assert (choice.factors, choice.most_edges, choice.far_walks) == (None, 60, False)
     assert list(build_evidence(learner.data, choice).edges) == ["bayes", "walks"]
-    monkeypatch.setattr(evidence, "FULL_CELLS", 60**2 - 1)
+    monkeypatch.setattr(patterns, "FULL_CELLS", 60**2 - 1)
     choice, _ = choose_evidence(learner.data, learner.arena, options)
     assert (choice.factors, choice.most_edges, choice.far_walks) == (IALS(factors=4), 7, True)
     edges = build_evidence(learner.data, choice).edges

@@ -7,19 +7,13 @@ import pytest
 
 from firstedge.loaders.split import split_users
 from firstedge.models import fuse as fuse_module
-from firstedge.models.assemble import Draft, Learned
-from firstedge.models.closed_forms import NaiveBayes
-from firstedge.models.evidence import EvidenceChoice, build_evidence
-from firstedge.models.fit import FitOptions
+from firstedge.models.assemble import Draft
 from firstedge.models.fuse import STARTS, FuseOptions, Fusion, finish, fuse
-from firstedge.models.net import NetOptions
 from firstedge.models.scorer import Scorer
-from firstedge.models.train import Learner, TrainOptions
+from firstedge.models.train import Learner
+from tests.models.drafts import OPTIONS, draft_of
 from tests.models.tastes import taste_shop
 
-OPTIONS = TrainOptions(
-    net=NetOptions(dim=8), fit=FitOptions(epochs=1, device="cpu"), ks=(0, 1, 3), least_users=10
-)
 # So few edges that pruning costs something.
 HOW = FuseOptions(most_edges=3, half_life=0.0)
 
@@ -32,11 +26,7 @@ def learner() -> Learner:
 
 @pytest.fixture(scope="module")
 def draft(learner: Learner) -> Draft:
-    """With a net that was hardly trained."""
-    graph = learner.graph()
-    learned = Learned.of_net(learner.fit_net(graph).net, graph)
-    choice = EvidenceChoice(NaiveBayes(), (0.5, 0.3), None, 60)
-    return learner.draft(learned, build_evidence(learner.data, choice))
+    return draft_of(learner)
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,9 @@ from scipy import sparse
 
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import split_users
-from firstedge.models.assemble import ByK, Draft, Learned, assemble
+from firstedge.models.assemble import ByK, Draft, assemble
 from firstedge.models.borrowed import lenders
 from firstedge.models.bundle import PATTERNS, Bundle, Coefficients
-from firstedge.models.closed_forms import NaiveBayes
-from firstedge.models.evidence import EvidenceChoice, build_evidence
-from firstedge.models.fit import FitOptions
 from firstedge.models.fuse import Fusion, finish
 from firstedge.models.hidden_items import (
     Askable,
@@ -24,19 +21,16 @@ from firstedge.models.hidden_items import (
     weigh_new_items,
     without,
 )
-from firstedge.models.net import NetOptions
 from firstedge.models.newcomers import embed_newcomers
 from firstedge.models.patterns import EdgeParts, take_apart
 from firstedge.models.protocol import build_cases
 from firstedge.models.rounds import known_users
 from firstedge.models.scorer import Scorer
-from firstedge.models.train import Learner, TrainOptions
+from firstedge.models.train import Learner
+from tests.models.drafts import OPTIONS, draft_of
 from tests.models.small import histories_of, users_of
 from tests.models.tastes import TASTES, taste_shop
 
-OPTIONS = TrainOptions(
-    net=NetOptions(dim=8), fit=FitOptions(epochs=1, device="cpu"), ks=(0, 1, 3), least_users=10
-)
 SILENT = Coefficients(prior=0.0)
 HIDE = HideOptions((1, 3), 10_000_000, 10, 0)
 
@@ -50,14 +44,6 @@ def shop() -> Snapshot:
 
 def learner_of(shop: Snapshot) -> Learner:
     return Learner(shop, split_users(shop), OPTIONS)
-
-
-def draft_of(learner: Learner) -> Draft:
-    """With a net that was hardly trained."""
-    graph = learner.graph()
-    learned = Learned.of_net(learner.fit_net(graph).net, graph)
-    choice = EvidenceChoice(NaiveBayes(), (0.5, 0.3), None, 1000)
-    return learner.draft(learned, build_evidence(learner.data, choice))
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,13 @@ from firstedge.graph.errors import BundleError, DataError
 from firstedge.graph.histories import Given, kind_weights
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
-from firstedge.models import evidence as evidence_module
+from firstedge.models import patterns
 from firstedge.models.assemble import ByK, Learned, assemble
 from firstedge.models.baselines import TrainingData
 from firstedge.models.batches import user_tensors, with_profiles
 from firstedge.models.bundle import EXTRA, Bundle, Coefficients
 from firstedge.models.card import model_card
-from firstedge.models.closed_forms import CategoryTree, NaiveBayes
-from firstedge.models.evidence import EvidenceChoice, build_evidence
+from firstedge.models.closed_forms import CategoryTree
 from firstedge.models.fit import FitOptions, Watch
 from firstedge.models.fuse import PARTS, TERMS, Terms, late_popularity
 from firstedge.models.net import NetOptions
@@ -27,6 +26,7 @@ from firstedge.models.rounds import known_users
 from firstedge.models.scorer import Scorer, UserBatch
 from firstedge.models.train import Learner, TrainOptions, feasible_ks, train
 from firstedge.models.update import update_bundle
+from tests.models.drafts import draft_of
 from tests.models.small import histories_of, users_of
 from tests.models.tastes import TASTES, taste_shop
 
@@ -201,11 +201,11 @@ def test_an_update_embeds_new_items_from_text_and_category(bundle: Bundle) -> No
 def test_an_update_keeps_the_sorts_of_edges_of_a_large_catalogue(
     shop: Snapshot, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evidence_module, "FULL_CELLS", 59**2)
+    monkeypatch.setattr(patterns, "FULL_CELLS", 59**2)
     options = replace(OPTIONS, fit=replace(OPTIONS.fit, epochs=1))
     large = train(shop, options, split)
     assert large.about["fusion"]["mix"].keys() == {"bayes", "walks", "far_walks", "factors"}
-    monkeypatch.setattr(evidence_module, "FULL_CELLS", 1 << 25)
+    monkeypatch.setattr(patterns, "FULL_CELLS", 1 << 25)
     fresh = update_bundle(large, shop)
     assert len(fresh.edges) > 0
     assert fresh.coefficients == large.coefficients
@@ -229,14 +229,11 @@ def test_the_channels_of_the_fusion_add_up_to_the_score(
     """What is weighed is what is answered: the search and the bundle mean the same formula."""
     options = replace(OPTIONS, fit=replace(OPTIONS.fit, epochs=1))
     learner = Learner(shop, split, options)
-    graph = learner.graph()
-    learned = Learned.of_net(learner.fit_net(graph).net, graph)
-    evidence = build_evidence(learner.data, EvidenceChoice(NaiveBayes(), (0.5, 0.3), None, 1000))
-    draft = learner.draft(learned, evidence)
+    draft = draft_of(learner)
     terms = Terms(draft)
     channels = terms.channels()
     importance = draft.data.importance
-    parts = take_apart(evidence.edges["walks"], importance).pruned(20, importance)
+    parts = take_apart(draft.evidence.edges["walks"], importance).pruned(20, importance)
     channels |= terms.parts(parts)
     weights = {name: 0.5 + 0.1 * place for place, name in enumerate(sorted(channels))}
     weights |= dict.fromkeys(("new_text", "later_text"), weights["text"])
