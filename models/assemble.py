@@ -104,6 +104,8 @@ class ByK:
     """Weights that a bundle has within its vectors: of what is said by k, and of text.
 
     Attributes:
+        fading_prior: Of the log popularity divided by k, beside the coefficient `prior`: the fewer
+            edges there are, the less they say against it.
         recent: Of the log popularity of late at k >= 1.
         start_prior: Of the log popularity at k = 0, in place of the coefficient `prior`.
         start_recent: Of the log popularity of late at k = 0.
@@ -113,6 +115,7 @@ class ByK:
         later_text: The same about an item that comes after training and has no edge at all.
     """
 
+    fading_prior: float = 0.0
     recent: float = 0.0
     start_prior: float = 0.0
     start_recent: float = 0.0
@@ -256,10 +259,17 @@ def _by_k(net: Learned, coefficients: Coefficients, by_k: ByK) -> tuple[Floats, 
     said = np.column_stack((net.c, net.g))
     said[0] *= np.float32(by_k.start_net) / gamma
     said[1:] *= np.float32(coefficients.net > 0)
-    popular = np.tile(np.array((coefficients.prior, by_k.recent), np.float32), (steps, 1))
+    popular = np.empty((steps, 2), np.float32)
+    popular[:, 0] = coefficients.prior + by_k.fading_prior * one_over_k(steps)
+    popular[:, 1] = by_k.recent
     popular[0] = by_k.start_prior, by_k.start_recent
     nothing = np.zeros((steps, EXTRA - POPULARITIES), np.float32)  # edges alone say this
     return said[:, :-1], np.column_stack((said[:, -1], popular / gamma, nothing))
+
+
+def one_over_k(steps: int) -> Floats:
+    """float32[steps], 1 / k, and 0 at k = 0."""
+    return np.concatenate(([0.0], 1 / np.arange(1, steps))).astype(np.float32)
 
 
 def newcomer_values(values: Floats, data: TrainingData) -> Floats:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from firstedge.graph.histories import NO_TIME
-from firstedge.models.assemble import ByK, Draft, assemble, newcomer_values
+from firstedge.models.assemble import ByK, Draft, assemble, newcomer_values, one_over_k
 from firstedge.models.baselines import TrainingData, recent_log_prior
 from firstedge.models.borrowed import borrow, lenders
 from firstedge.models.bundle import Bundle, Coefficients
@@ -37,6 +37,7 @@ UNSEEN_INTEREST = 1.0
 # Coefficients of a usual size, by channel.
 USUAL = {
     "prior": 1.0,
+    "fading_prior": 0.5,
     "recent": 1.0,
     "start_prior": 1.0,
     "start_recent": 1.0,
@@ -213,6 +214,7 @@ class Terms:
         later = np.minimum(np.arange(len(net.c)), 1).astype(np.float32)
         channels = {
             "prior": _by_k(later, prior),
+            "fading_prior": _by_k(one_over_k(len(net.c)), prior),
             "start_prior": _by_k(1 - later, prior),
             "start_net": _by_k(1 - later, net.w @ net.c[0] + net.g[0] * prior),
         }

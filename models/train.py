@@ -96,7 +96,7 @@ class TrainOptions:
     least_users: int = 50
     least_share: float = 0.25
     most_cells: int = 24_000_000
-    most_fused_cells: int = 80_000_000
+    most_fused_cells: int = 240_000_000
     asked_users: int = 300
 
 

@@ -11,16 +11,16 @@ from firstedge.graph.histories import Given, kind_weights
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
 from firstedge.models import patterns
-from firstedge.models.assemble import ByK, Learned, assemble
+from firstedge.models.assemble import ByK, Learned, assemble, newcomer_values
 from firstedge.models.baselines import TrainingData
 from firstedge.models.batches import user_tensors, with_profiles
 from firstedge.models.bundle import EXTRA, Bundle, Coefficients
 from firstedge.models.card import model_card
 from firstedge.models.closed_forms import CategoryTree
 from firstedge.models.fit import FitOptions, Watch
-from firstedge.models.fuse import PARTS, TERMS, Terms, late_popularity
+from firstedge.models.fuse import NONE, PARTS, TERMS, Terms, late_popularity
 from firstedge.models.net import NetOptions
-from firstedge.models.patterns import take_apart
+from firstedge.models.patterns import EdgeParts, take_apart
 from firstedge.models.protocol import build_cases, evaluate
 from firstedge.models.rounds import known_users
 from firstedge.models.scorer import Scorer, UserBatch
@@ -247,6 +247,17 @@ def test_the_channels_of_the_fusion_add_up_to_the_score(
     for block in learner.wide.blocks:
         total = sum(np.float32(weights[name]) * c(block.users) for name, c in channels.items())
         np.testing.assert_allclose(Scorer(bundle).score(block.users), total, rtol=1e-4, atol=1e-4)
+
+
+def test_the_prior_fades_with_what_is_given(shop: Snapshot, split: Split) -> None:
+    options = replace(OPTIONS, fit=replace(OPTIONS.fit, epochs=1))
+    draft = draft_of(Learner(shop, split, options))
+    none, by_k = EdgeParts.none(len(shop.items)), ByK(fading_prior=0.6, start_prior=2.0)
+    bundle = assemble(draft, none, replace(NONE, prior=0.25), by_k)
+    popularity = newcomer_values(draft.data.log_prior, draft.data)
+    for given, weight in (([], 2.0), ([3], 0.85), ([3, 4], 0.55), ([3, 4, 5], 0.45)):
+        said = Scorer(bundle).score(users_of(given))[0]
+        np.testing.assert_allclose(said, weight * popularity, rtol=1e-5)
 
 
 def test_training_says_which_stages_are_over(shop: Snapshot, split: Split) -> None:
