@@ -4,7 +4,8 @@ Recommend (k = 20, strangers with 5 events, 20,000 items, every term of the scor
 method that returns bytes of the same size, each in a process of its own on one core, asked by this
 process from another core over loopback. Both are measured in turns:
 
-- the maximum: 32 requests always under way;
+- the maximum: 32 requests always under way. The service runs on `uvloop`, the echo on Python's own
+  event loop; the ratio to one on `uvloop` is printed too;
 - the latency of each at half of its own maximum, requests at even intervals;
 - the service at 80 % of its maximum, and at twice that: refusals, and the latency of the rest.
 
@@ -41,7 +42,7 @@ ALL_IN_FLIGHT = 32
 AT_A_RATE = 2_000  # in flight at most, where requests come at a rate
 
 ECHO_SERVER = """
-import asyncio, sys, grpc
+import asyncio, importlib, sys, grpc
 
 async def main():
     answer = bytes(int(sys.argv[1]))
@@ -58,7 +59,7 @@ async def main():
     print(f'{{"port": {port}}}', flush=True)
     await server.wait_for_termination()
 
-asyncio.run(main())
+asyncio.Runner(loop_factory=importlib.import_module(sys.argv[2]).new_event_loop).run(main())
 """
 
 
@@ -81,10 +82,13 @@ def server(command: list[str], core: int) -> Iterator[str]:
         process.wait()
 
 
-async def measure(service: str, echo: str, args: argparse.Namespace) -> dict[str, Any]:
+async def measure(
+    service: str, echo: str, quick_echo: str, args: argparse.Namespace
+) -> dict[str, Any]:
     async with (
         grpc.aio.insecure_channel(service) as ours,
         grpc.aio.insecure_channel(echo) as theirs,
+        grpc.aio.insecure_channel(quick_echo) as quick,
     ):
         payloads = Strangers(EVENTS, K).payloads(await popular_items(ours))
         gc.collect()
@@ -94,15 +98,17 @@ async def measure(service: str, echo: str, args: argparse.Namespace) -> dict[str
             load = Load(args.seconds, AT_A_RATE if rate else ALL_IN_FLIGHT, rate)
             return await put_load(ours, payloads, load)
 
-        async def ask_echo(rate: float = 0.0) -> Outcome:
+        async def ask_echo(rate: float = 0.0, channel: grpc.aio.Channel = theirs) -> Outcome:
             load = Load(args.seconds, AT_A_RATE if rate else ALL_IN_FLIGHT, rate)
-            return await put_load(theirs, payloads, load, ECHO)
+            return await put_load(channel, payloads, load, ECHO)
 
-        await ask(), await ask_echo()  # warm
-        most = [
-            ((await ask()).throughput, (await ask_echo()).throughput) for _ in range(args.rounds)
-        ]
-        our_most, echo_most = np.median(np.array(most), axis=0).tolist()
+        async def all_at_most() -> list[float]:
+            outcomes = await ask(), await ask_echo(), await ask_echo(channel=quick)
+            return [one.throughput for one in outcomes]
+
+        await all_at_most()  # warm
+        most = np.array([await all_at_most() for _ in range(args.rounds)])
+        our_most, echo_most, _ = np.median(most, axis=0).tolist()
         half = [
             (await ask(our_most / 2), await ask_echo(echo_most / 2)) for _ in range(args.rounds)
         ]
@@ -114,7 +120,8 @@ async def measure(service: str, echo: str, args: argparse.Namespace) -> dict[str
     return {
         "echo, a second": echo_most,
         "service, a second": our_most,
-        "throughput / echo": float(np.median([ours / echo for ours, echo in most])),
+        "throughput / echo": float(np.median(most[:, 0] / most[:, 1])),
+        "throughput / echo on uvloop": float(np.median(most[:, 0] / most[:, 2])),
         "echo at half, p99 ms": float(p99[1]),
         "service at half, p99 ms": float(p99[0]),
         "p99 / echo's": float(p99[0] / p99[1]),
@@ -159,11 +166,14 @@ def main() -> None:
         serve = [str(command), "serve", "--bundle", folder, "--port", "0", "--json"]
         service = stack.enter_context(server(serve, cores[-1]))
         size = response_size(service)
-        echo = stack.enter_context(
-            server([sys.executable, "-c", ECHO_SERVER, str(size)], cores[-1])
+        echo, quick_echo = (
+            stack.enter_context(
+                server([sys.executable, "-c", ECHO_SERVER, str(size), loop], cores[-1])
+            )
+            for loop in ("asyncio", "uvloop")
         )
         result = {"items": args.items, "answer bytes": size}
-        result |= asyncio.run(measure(service, echo, args))
+        result |= asyncio.run(measure(service, echo, quick_echo, args))
     if args.json:
         print(json.dumps(result))
         return

@@ -192,7 +192,17 @@ def serve(
         else:
             say(f"serving {bundle} on {host}:{bound}")
 
-    asyncio.run(run(service, ready))
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(run(service, ready))
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """An event loop of the quicker sort, where there is one."""
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> ServerTls | None:

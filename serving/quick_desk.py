@@ -6,8 +6,9 @@ and so that refusals, which cost least, are not held up by answers. Answering ha
 time all the same, however many come.
 
 An arrival is refused, before any of it is read, if its turn would not come in time. The more are
-refused, the fewer may wait: where most must be, whoever is let in is answered soon. A refusal is
-not hurried: those who ask again at once would keep the server busy with refusing. Refusals of a few
+refused, the fewer may wait: where most must be, whoever is let in is answered soon. Those who were
+let in before it was known how many come are refused if their turn comes late. A refusal is not
+hurried: those who ask again at once would keep the server busy with refusing. Refusals of a few
 milliseconds are given together, which costs less than one by one.
 """
 
@@ -19,6 +20,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TypeVar, cast
 
+from firstedge.graph.errors import Overloaded
 from firstedge.serving.tickets import KEEP, Ticket, answered, hand_out, take
 
 Question = TypeVar("Question")
@@ -27,9 +29,10 @@ Answer = TypeVar("Answer")
 _STILL = 8  # turns of the loop without a sign of a request, after which none is on its way
 _LETTING_IN = 3.0  # seconds spent on letting requests in, for each second of answering
 _LEAST_TURN = 0.001  # seconds
-_SOON = 0.25  # of the patience, in which a quick question's turn comes
+_SOON = 0.18  # of the patience, in which a quick question's turn comes
+_SOONER = 0.03  # of the patience, in which it comes while most are refused
 _FEW = 4  # that may always wait
-_LATELY = 16  # arrivals
+_LATELY = 32  # arrivals
 _TOGETHER = 0.01  # seconds whose refusals are given at once
 
 
@@ -37,8 +40,8 @@ class QuickDesk:
     """Answers questions in the event loop's own thread.
 
     Args:
-        patience: Seconds that a question may wait where answers take long; a quick one waits for a
-            quarter of it. A refusal is held for all of it, or a little less.
+        patience: Seconds that a question may wait where answers take long; a quick one waits for
+            less than a fifth of it. A refusal is held for all of it, or a little less.
     """
 
     def __init__(self, patience: float) -> None:
@@ -76,9 +79,10 @@ class QuickDesk:
     async def ask(
         self, answer: Callable[[Sequence[Question]], Sequence[Answer]], question: Question
     ) -> Answer:
-        """The answer to one question, as of `Desk.ask`, but it is not refused any more.
+        """The answer to one question, as of `Desk.ask`.
 
         Raises:
+            Overloaded: If its turn came too late, for more came after it than can be answered.
             Exception: Whatever ``answer`` raises for this question.
         """
         loop = asyncio.get_running_loop()
@@ -87,7 +91,11 @@ class QuickDesk:
         self._waiting.append(ticket)
         if len(self._waiting) == 1:
             self._begin_turn(loop)
-        return cast(Answer, await ticket.future)
+        try:
+            return cast(Answer, await ticket.future)
+        except Overloaded:
+            await self.hold()
+            raise
 
     def _begin_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._turn_began, self._still = perf_counter(), 0
@@ -101,6 +109,7 @@ class QuickDesk:
         if self._still < _STILL and perf_counter() - self._turn_began < longest:
             loop.call_soon(self._turn, loop)
             return
+        self._refuse_late()
         if tickets := take(self._waiting):
             began = perf_counter()
             results = answered(tickets)
@@ -110,3 +119,13 @@ class QuickDesk:
             hand_out(tickets, results)
         if self._waiting:
             self._begin_turn(loop)
+
+    def _refuse_late(self) -> None:
+        """While most are refused, refuse also those who have waited for long, but for a few."""
+        if self._share > 0.5:
+            return
+        since = perf_counter() - _SOONER * self._patience
+        while len(self._waiting) > _FEW and self._waiting[0].since < since:
+            future = self._waiting.popleft().future
+            if not future.done():  # given up meanwhile
+                future.set_exception(Overloaded("more came than can be answered: try again later"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
@@ -16,11 +17,12 @@ KEEP = 0.9  # of what was known of the pace, when a batch tells more
 
 @dataclass(eq=False)
 class Ticket:
-    """One question: what answers it, with others of its sort, and who waits for it."""
+    """One question: what answers it, with others of its sort, who waits for it, and since when."""
 
     answer: Callable[[Sequence[Any]], Sequence[Any]]
     question: Any
     future: asyncio.Future[Any]
+    since: float = field(default_factory=perf_counter)
 
 
 def take(waiting: deque[Ticket]) -> list[Ticket]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from firstedge.graph.errors import Overloaded
 from firstedge.serving.quick_desk import QuickDesk
 
 
@@ -98,7 +99,7 @@ def test_one_that_fails_fails_alone_and_what_is_given_up_is_never_begun() -> Non
 
 def test_as_many_wait_as_are_answered_in_time_and_fewer_the_more_are_refused() -> None:
     async def body() -> None:
-        desk = QuickDesk(patience=0.42)
+        desk = QuickDesk(patience=0.6)
 
         def slowly(numbers: Sequence[int]) -> list[int]:
             time.sleep(0.1)
@@ -122,6 +123,34 @@ def test_as_many_wait_as_are_answered_in_time_and_fewer_the_more_are_refused() -
         tasks = await waiting(desk, 10)
         assert desk.let_in()
         await asyncio.gather(*tasks)
+
+    run(body)
+
+
+def test_while_most_are_refused_those_who_waited_for_long_are_too_but_for_a_few() -> None:
+    async def body() -> None:
+        desk = QuickDesk(patience=0.5)
+
+        def slowly(numbers: Sequence[int]) -> list[int]:
+            time.sleep(0.1)
+            return squares(numbers)
+
+        await desk.ask(slowly, 1)  # a tenth of it is its pace: 10 ms, so nine are answered in time
+        tasks = await waiting(desk, 9)
+        tasks += await waiting(desk, 1)
+        assert sum(desk.let_in() for _ in range(100)) == 0
+        time.sleep(0.03)  # longer than .03 of the patience
+        began = time.perf_counter()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [Overloaded] * 6 + [int] * 4
+        assert results[6:] == [36, 49, 64, 81]
+        assert time.perf_counter() - began == pytest.approx(0.5, abs=0.04)  # held like others
+
+        # Where others are not refused, a stop of the process refuses nobody.
+        assert sum(desk.let_in() for _ in range(500)) == 500
+        tasks = await waiting(desk, 9)
+        time.sleep(0.2)
+        assert await asyncio.gather(*tasks) == squares(range(9))
 
     run(body)
 
