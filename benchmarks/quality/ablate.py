@@ -117,6 +117,7 @@ def rows_of_fusion() -> tuple[Row, ...]:
         channel("category lifts", "category"),
         channel("profile lifts", "profile"),
         channel("text cosine", "text"),
+        channel("popularity that fades", "fading_prior"),
         channel("popularity of late", "recent", "start_recent"),
         Row("category back-off", evidence=lambda c: replace(c, bayes=replace(c.bayes, back_off=0))),
     )
