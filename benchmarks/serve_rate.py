@@ -94,27 +94,25 @@ async def measure(
         gc.collect()
         gc.freeze()  # what stays is not looked through again, which would make requests late
 
-        async def ask(rate: float = 0.0) -> Outcome:
+        async def ask(channel: grpc.aio.Channel, rate: float = 0.0) -> Outcome:
             load = Load(args.seconds, AT_A_RATE if rate else ALL_IN_FLIGHT, rate)
-            return await put_load(ours, payloads, load)
-
-        async def ask_echo(rate: float = 0.0, channel: grpc.aio.Channel = theirs) -> Outcome:
-            load = Load(args.seconds, AT_A_RATE if rate else ALL_IN_FLIGHT, rate)
-            return await put_load(channel, payloads, load, ECHO)
+            return await put_load(channel, payloads, load, RECOMMEND if channel is ours else ECHO)
 
         async def all_at_most() -> list[float]:
-            outcomes = await ask(), await ask_echo(), await ask_echo(channel=quick)
-            return [one.throughput for one in outcomes]
+            return [(await ask(channel)).throughput for channel in (ours, theirs, quick)]
 
         await all_at_most()  # warm
         most = np.array([await all_at_most() for _ in range(args.rounds)])
         our_most, echo_most, _ = np.median(most, axis=0).tolist()
         half = [
-            (await ask(our_most / 2), await ask_echo(echo_most / 2)) for _ in range(args.rounds)
+            (await ask(ours, our_most / 2), await ask(theirs, echo_most / 2))
+            for _ in range(args.rounds)
         ]
         p99 = np.median([[one.percentile(99) for one in pair] for pair in half], axis=0) * 1000
         sustained = SUSTAINED * our_most
-        turns = [(await ask(sustained), await ask(2 * sustained)) for _ in range(args.rounds)]
+        turns = [
+            (await ask(ours, sustained), await ask(ours, 2 * sustained)) for _ in range(args.rounds)
+        ]
     steady = float(np.median([one.percentile(99) for one, _ in turns])) * 1000
     above = float(np.median([one.percentile(99) for _, one in turns])) * 1000
     return {

@@ -13,12 +13,12 @@ from grpc_health.v1 import health
 from firstedge.graph.errors import Overloaded
 from firstedge.serving.guard import DETAILS
 from firstedge.serving.metrics import SHED, Metrics
-from firstedge.serving.quick_desk import QuickDesk
+from firstedge.serving.quick_desk import FULL, QuickDesk
 from firstedge.serving.refusals import status_of
 from firstedge.serving.security import Tokens
 from firstedge.serving.wire import RECOMMEND, SERVICE
 
-_FULL = status_of(Overloaded("more requests wait than can be answered in time: try again later"))
+_FULL = status_of(Overloaded(FULL))
 _FULL_DETAILS = ((DETAILS, _FULL.SerializeToString()),)
 WRITING = frozenset({"RecordEvents", "UpsertItems"})
 READING = frozenset({"Recommend", "Score", "EmbedUsers", "SimilarItems", "Explain", "Info"})

@@ -26,6 +26,8 @@ from firstedge.serving.tickets import KEEP, Ticket, answered, hand_out, take
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
+FULL = "more requests wait than can be answered in time: try again later"
+
 _STILL = 8  # turns of the loop without a sign of a request, after which none is on its way
 _LETTING_IN = 3.0  # seconds spent on letting requests in, for each second of answering
 _LEAST_TURN = 0.001  # seconds
@@ -128,4 +130,4 @@ class QuickDesk:
         while len(self._waiting) > _FEW and self._waiting[0].since < since:
             future = self._waiting.popleft().future
             if not future.done():  # given up meanwhile
-                future.set_exception(Overloaded("more came than can be answered: try again later"))
+                future.set_exception(Overloaded(FULL))

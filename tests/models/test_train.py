@@ -11,7 +11,7 @@ from firstedge.graph.histories import Given, kind_weights
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
 from firstedge.models import patterns
-from firstedge.models.assemble import ByK, Learned, assemble, newcomer_values
+from firstedge.models.assemble import ByK, Draft, Learned, assemble, newcomer_values
 from firstedge.models.baselines import TrainingData
 from firstedge.models.batches import user_tensors, with_profiles
 from firstedge.models.bundle import EXTRA, Bundle, Coefficients
@@ -51,6 +51,16 @@ def split(shop: Snapshot) -> Split:
 @pytest.fixture(scope="module")
 def bundle(shop: Snapshot, split: Split) -> Bundle:
     return train(shop, OPTIONS, split)
+
+
+@pytest.fixture(scope="module")
+def learner(shop: Snapshot, split: Split) -> Learner:
+    return Learner(shop, split, replace(OPTIONS, fit=replace(OPTIONS.fit, epochs=1)))
+
+
+@pytest.fixture(scope="module")
+def draft(learner: Learner) -> Draft:
+    return draft_of(learner)
 
 
 def test_training_finds_the_tastes(shop: Snapshot, split: Split, bundle: Bundle) -> None:
@@ -224,12 +234,9 @@ def test_an_update_refuses_another_encoder(shop: Snapshot, bundle: Bundle) -> No
 
 @pytest.mark.parametrize("silent", ["nothing", "net", "start_net"])
 def test_the_channels_of_the_fusion_add_up_to_the_score(
-    shop: Snapshot, split: Split, silent: str
+    learner: Learner, draft: Draft, silent: str
 ) -> None:
     """What is weighed is what is answered: the search and the bundle mean the same formula."""
-    options = replace(OPTIONS, fit=replace(OPTIONS.fit, epochs=1))
-    learner = Learner(shop, split, options)
-    draft = draft_of(learner)
     terms = Terms(draft)
     channels = terms.channels()
     importance = draft.data.importance
@@ -249,10 +256,8 @@ def test_the_channels_of_the_fusion_add_up_to_the_score(
         np.testing.assert_allclose(Scorer(bundle).score(block.users), total, rtol=1e-4, atol=1e-4)
 
 
-def test_the_prior_fades_with_what_is_given(shop: Snapshot, split: Split) -> None:
-    options = replace(OPTIONS, fit=replace(OPTIONS.fit, epochs=1))
-    draft = draft_of(Learner(shop, split, options))
-    none, by_k = EdgeParts.none(len(shop.items)), ByK(fading_prior=0.6, start_prior=2.0)
+def test_the_prior_fades_with_what_is_given(draft: Draft) -> None:
+    none, by_k = EdgeParts.none(draft.data.num_items), ByK(fading_prior=0.6, start_prior=2.0)
     bundle = assemble(draft, none, replace(NONE, prior=0.25), by_k)
     popularity = newcomer_values(draft.data.log_prior, draft.data)
     for given, weight in (([], 2.0), ([3], 0.85), ([3, 4], 0.55), ([3, 4, 5], 0.45)):
