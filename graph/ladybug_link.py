@@ -17,6 +17,7 @@ import pyarrow as pa
 from firstedge.graph.cypher import load
 from firstedge.graph.errors import StoreError, StoreLocked, StoreUnavailable, StoreUnsupported
 from firstedge.graph.ladybug_index import StoreIndex
+from firstedge.graph.ladybug_log import committed_end
 
 try:
     import fcntl
@@ -142,12 +143,27 @@ class LadybugLink:
         self._lock = _locked(path, read_only)
         try:
             with self._translated():
-                self._database = ladybug.Database(path, read_only=read_only)
+                self._database = self._open()
         except BaseException:
             self.close()
             if made:
                 path.unlink(missing_ok=True)
             raise
+
+    def _open(self) -> ladybug.Database:
+        """Open the file, without the torn end that a killed process left in its log."""
+        try:
+            return ladybug.Database(self.path, read_only=self.read_only)
+        except RuntimeError:
+            log = self.path.with_name(self.path.name + ".wal")
+            end = committed_end(log.read_bytes()) if log.exists() else None
+            if end is None:
+                raise
+        if self.read_only:  # the file stays as it is, and the database reads up to the torn end
+            return ladybug.Database(self.path, read_only=True, throw_on_wal_replay_failure=False)
+        _log.warning("%s was cut off while it was written; what was committed is kept", log)
+        os.truncate(log, end)
+        return ladybug.Database(self.path)
 
     def _check_path(self) -> None:
         if self.path.is_dir():

@@ -24,7 +24,11 @@ def keys_of(write: int) -> range:
 
 def events_of(write: int) -> pa.Table:
     """The events of a write."""
-    keys = keys_of(write)
+    return events_with(keys_of(write))
+
+
+def events_with(keys: range) -> pa.Table:
+    """Events of these keys."""
     columns = {
         "user": [f"u{key % NODES}" for key in keys],
         "target": [f"i{key % NODES}" for key in keys],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 import time
+from bisect import bisect
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ import pyarrow as pa
 import pytest
 from contracts.graph_store import SHOP, event, events, items, keys, stored, users
 from contracts.killed_writer import NODES, events_of, keys_of, write_nodes
+from contracts.leaving_writer import TEXTS, WRITES, left_keys, long_text
 
-from firstedge.graph import ladybug_link, ladybug_pending
+from firstedge.graph import ladybug_link, ladybug_log, ladybug_pending
 from firstedge.graph.errors import (
     DataError,
     SchemaError,
@@ -195,6 +198,85 @@ def test_a_kill_loses_and_doubles_nothing(path: Path) -> None:
 @pytest.mark.soak
 def test_many_kills_lose_and_double_nothing(path: Path) -> None:
     kill_writers(path, 100)
+
+
+class LeftStore:
+    """A store that was not closed, which can be opened again and again with another log."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log_path = path.with_name(path.name + ".wal")
+        child("contracts.leaving_writer", path).communicate()
+        self.data, self.log = path.read_bytes(), self.log_path.read_bytes()
+        commits = re.finditer(re.escape(ladybug_log._COMMIT), self.log)
+        self.ends = [commit.end() for commit in commits]  # two transactions a write
+
+    def log_is(self, log: bytes) -> None:
+        self.path.write_bytes(self.data)
+        self.log_path.write_bytes(log)
+
+    def writes(self, read_only: bool = False) -> int:
+        """How many writes of `leaving_writer` are there, each of them whole."""
+        with LadybugStore(self.path, TEXTS, read_only=read_only) as store:
+            done = int(store.read_note("done") or 0)
+            assert keys(store) == [f"key-{key:020}" for n in range(done) for key in left_keys(n)]
+            found = store.read("items").to_pylist()
+            texts = {row["id"]: row["text"] for row in found if row["id"].startswith("long")}
+            for n in range(done):
+                assert texts.pop(f"long {n}") == long_text(n)
+            assert texts in ({}, {f"long {done}": long_text(done)})
+        return done
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> LeftStore:
+    return LeftStore(tmp_path_factory.mktemp("left") / "shop.lbug")
+
+
+def test_what_was_written_is_there_though_nobody_closed_the_store(left: LeftStore) -> None:
+    left.log_is(left.log)
+    assert left.ends[-1] == len(left.log)
+    assert len(left.ends) == 2 * WRITES
+    assert left.writes() == WRITES
+
+
+def test_a_log_that_is_torn_has_what_was_committed(left: LeftStore) -> None:
+    draw = random.Random(3)
+    cuts = [3, 20, 25, 30, *(draw.randrange(50, len(left.log)) for _ in range(6))]
+    cuts += [left.ends[5] + beside for beside in (-26, -25, -20, -1, 1, 7, 8, 9, 24, 25, 26, 60)]
+    for cut in cuts:
+        torn = left.log[:cut]
+        committed = bisect(left.ends, cut) // 2
+        left.log_is(torn)
+        assert left.writes(read_only=True) == committed
+        assert left.log_path.read_bytes() == torn
+        assert left.writes() == committed
+        assert left.writes() == committed
+
+
+def test_the_end_that_a_lost_block_leaves_is_left_out(left: LeftStore) -> None:
+    left.log_is(left.log[: left.ends[7] + 200] + bytes(4096))
+    assert left.writes() == 4
+
+
+def test_nothing_is_dropped_for_damage_before_the_end(left: LeftStore) -> None:
+    log, end = left.log, left.ends[5]
+    rotten = log[: end - 100] + b"rot" + log[end - 97 :]
+    for damaged in (
+        rotten,
+        log[:end] + b"\xff" + log[end + 1 :],  # the length of a record
+        log[:-4] + b"rots",  # the checksum of the last commit
+    ):
+        left.log_is(damaged)
+        for read_only in (True, False):
+            with pytest.raises(StoreUnavailable, match="damaged"):
+                LadybugStore(left.path, TEXTS, read_only=read_only)
+        assert left.log_path.read_bytes() == damaged
+    for torn_too in (rotten[:-10], b"rot" + log[3:-10]):
+        left.log_is(torn_too)
+        with pytest.raises(StoreUnavailable, match="damaged"):
+            LadybugStore(left.path, TEXTS)
+        assert left.log_path.read_bytes() == torn_too[: left.ends[-2]]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")

@@ -99,10 +99,11 @@ def kill_while_recording(bundle: Path, url: str, times: int, seed: int) -> None:
         with ThreadPoolExecutor(WRITERS) as pool:
             with server(bundle, url) as (process, address):
                 jobs = [pool.submit(writer.write, address, stop, began) for writer in writers]
-                assert began.wait(300)
+                answered = began.wait(300)
                 time.sleep(float(rng.uniform(0, 0.4)))
                 stop.set()
                 process.kill()
+                assert answered
             for job in jobs:
                 job.result()
     check(url, writers)
