@@ -90,10 +90,12 @@ class Histories:
     @property
     def users(self) -> Ints:
         """int64[n], the user row of every event."""
-        return np.repeat(np.arange(len(self)), self.offsets[1:] - self.offsets[:-1])
+        return np.arange(len(self)).repeat(self.offsets[1:] - self.offsets[:-1])
 
     def where(self, keep: Bools) -> Histories:
         """The same users with only the events where ``keep`` (bool[n]) is true."""
+        if keep.all():
+            return self
         kept = np.concatenate(([0], np.cumsum(keep)))
         return Histories(
             kept[self.offsets],
@@ -251,7 +253,7 @@ class Given:
         counts = offsets[1:] - offsets[:-1]
         ranks = ranges(np.zeros(len(counts), np.int64), counts)
         # In the order of the latest events, and each user's backwards.
-        edges = strongest[is_latest][np.repeat(offsets[1:] - 1, counts) - ranks]
+        edges = strongest[is_latest][(offsets[1:] - 1).repeat(counts) - ranks]
         return cls(
             offsets,
             histories.targets[edges],
@@ -271,7 +273,7 @@ class Given:
     @cached_property
     def users(self) -> Ints:
         """int64[m], the user row of every edge."""
-        return np.repeat(np.arange(len(self)), self.counts)
+        return np.arange(len(self)).repeat(self.counts)
 
 
 def kind_weights(schema: Schema) -> Floats:
@@ -281,9 +283,9 @@ def kind_weights(schema: Schema) -> Floats:
 
 def ranges(starts: Ints, lengths: Ints) -> Ints:
     """Concatenated ranges start, start + 1, ..., start + length - 1, int64[sum(lengths)]."""
-    ends = np.cumsum(lengths)
+    ends: Ints = lengths.cumsum()
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+    return np.arange(total) + (starts - (ends - lengths)).repeat(lengths)
 
 
 def _by_target(histories: Histories) -> tuple[Ints, Ints]:

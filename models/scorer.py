@@ -163,7 +163,7 @@ class Scorer:
         rank = np.minimum(given.ranks, len(b.recency) - 1)
         a = given.weights * np.exp(b.recency[rank] + b.kind[given.kinds])
         scale = np.maximum(given.counts, 1).astype(np.float32) ** np.float32(-0.5)
-        return (a * np.repeat(scale, given.counts)).astype(np.float32)
+        return (a * scale.repeat(given.counts)).astype(np.float32)
 
     def given_items(self, given: Given) -> sparse.csr_array:
         """float32[num_users, n], the edge weight at each given item."""
@@ -174,8 +174,11 @@ class Scorer:
 
     def embed_users(self, users: UserBatch) -> Floats:
         """float32[num_users, d]: u, such that u . w_j is what vectors add to item j's score."""
+        return self._embed(users, self.edge_weights(users.given))
+
+    def _embed(self, users: UserBatch, weights: Floats) -> Floats:
         b = self.bundle
-        u = b.c[self._steps(users.given)] + self._embed_edges(users.given)
+        u = b.c[self._steps(users.given)] + self._embed_edges(users.given, weights)
         if len(users.profile_rows):
             ones = np.ones(len(users.profile_rows), np.float32)
             u += _weighted_sums(b.profile, users.profile_offsets, users.profile_rows, ones)
@@ -186,9 +189,10 @@ class Scorer:
 
     def terms(self, users: UserBatch) -> Terms:
         """What users bring to every score."""
-        of = np.repeat(np.arange(len(users)), users.profile_counts)
+        weights = self.edge_weights(users.given)
+        of = np.arange(len(users)).repeat(users.profile_counts)
         profiles = self._profile_lifts(of, users.profile_rows)
-        return self._terms(self.embed_users(users), users.given, profiles)
+        return self._terms(self._embed(users, weights), users.given, weights, profiles)
 
     def score(self, users: UserBatch) -> Floats:
         """float32[num_users, n]: the score of every item for every user."""
@@ -222,7 +226,8 @@ class Scorer:
 
     def lift(self, given: Given) -> Floats:
         """float32[num_users, n]: what the given edges alone add to the score of every item."""
-        terms = self._terms(self._embed_edges(given), given, NOTHING)
+        weights = self.edge_weights(given)
+        terms = self._terms(self._embed_edges(given, weights), given, weights, NOTHING)
         lifts = self._products(terms)
         self.add_sparse(lifts, terms)
         return lifts
@@ -256,13 +261,12 @@ class Scorer:
         fits = users.text is not None and users.text.shape[1] == len(self.bundle.user_text)
         return users.text if fits else None
 
-    def _embed_edges(self, given: Given) -> Floats:
+    def _embed_edges(self, given: Given, weights: Floats) -> Floats:
         """float32[num_users, d], the part of u that the edges bring."""
-        sums = _weighted_sums(self.bundle.v, given.offsets, given.targets, self.edge_weights(given))
+        sums = _weighted_sums(self.bundle.v, given.offsets, given.targets, weights)
         return self.bundle.s[self._steps(given)] * sums
 
-    def _terms(self, u: Floats, given: Given, profiles: Triples) -> Terms:
-        weights = self.edge_weights(given)
+    def _terms(self, u: Floats, given: Given, weights: Floats, profiles: Triples) -> Terms:
         edges = self._item_terms(given.users, given.targets, weights)
         lifts = self._lifts(given, weights)
         return Terms(self._net * u, edges, lifts, profiles)
@@ -289,7 +293,7 @@ class Scorer:
         for triples in terms.edges:
             _add(scores, *triples)
         if terms.lifts is not None:
-            scores += np.take(terms.lifts, self.category_of, axis=1)
+            scores += terms.lifts.take(self.category_of, axis=1)
         _add(scores, *terms.profiles)
 
     def _split_edges(self, given: Given, items: Ints) -> Floats:
@@ -328,11 +332,13 @@ class Scorer:
 
 def _spread(edges: Edges, of: Ints, sources: Ints, weights: Floats) -> Triples:
     """Follow edges: (owner, target, weight * edge weight) of every edge of every source."""
+    if not len(sources):
+        return NOTHING
     starts = edges.offsets[sources]
     lengths = edges.offsets[sources + 1] - starts
     at = ranges(starts, lengths)
-    values: Floats = np.repeat(weights, lengths) * edges.weights[at]
-    return np.repeat(of, lengths), edges.targets[at].astype(np.int64), values
+    values: Floats = weights.repeat(lengths) * edges.weights[at]
+    return of.repeat(lengths), edges.targets[at].astype(np.int64), values
 
 
 def _only(items: Ints, of: Ints, columns: Ints, values: Floats) -> Triples:
@@ -347,7 +353,7 @@ def _add_where(out: Floats, pairs: Ints, keys: Ints, values: Floats) -> None:
     """out[where pairs == key] += value for every key, in their order; pairs ascend."""
     if len(pairs):
         at = np.minimum(np.searchsorted(pairs, keys), len(pairs) - 1)
-        hit = np.flatnonzero(pairs[at] == keys)
+        hit = (pairs[at] == keys).nonzero()[0]
         np.add.at(out, at[hit], values[hit])
 
 

@@ -81,11 +81,9 @@ class Finder:
         terms = self._scorer.terms(users)
         estimates, margins = self._estimate(terms, users)
         self._leave_out(estimates, users, wanted)
-        rows = [
-            rows_reaching(estimate, one.k, margin)
-            for estimate, one, margin in zip(estimates, wanted, margins.tolist(), strict=True)
-        ]
-        return in_order(rows, self._exact(users, terms, rows), wanted)
+        ks = np.fromiter((one.k for one in wanted), np.int64, len(wanted))
+        of, rows = rows_reaching(estimates, ks, margins)
+        return in_order(of, rows, self._exact(users, terms, of, rows), wanted)
 
     def _estimate(self, terms: Terms, users: UserBatch) -> tuple[Floats, Doubles]:
         """float32[num_users, n], about the scores; and float64[num_users], their margins.
@@ -120,24 +118,27 @@ class Finder:
             sizes += float(np.abs(values).max(initial=0)) * edges
         return 4 * _EPS * (terms.net.shape[1] + edges + 8) * sizes
 
-    def _exact(self, users: UserBatch, terms: Terms, rows: Sequence[Ints]) -> list[Floats]:
-        """The scores of each user's rows."""
-        counts = [len(one) if len(one) <= _MOST else 0 for one in rows]
-        of = np.repeat(np.arange(len(rows)), counts)
-        items = np.concatenate([one[:count] for one, count in zip(rows, counts, strict=True)])
-        scores = np.split(self._scorer.score_pairs(terms, of, items), np.cumsum(counts)[:-1])
-        for user, (one, count) in enumerate(zip(rows, counts, strict=True)):
-            if count < len(one):
-                scores[user] = self._scorer.score(users.take(user, user + 1))[0, one]
+    def _exact(self, users: UserBatch, terms: Terms, of: Ints, rows: Ints) -> Floats:
+        """The scores of users ``of`` for ``rows``."""
+        crowded = np.bincount(of, minlength=len(users)) > _MOST
+        if not crowded.any():
+            return self._scorer.score_pairs(terms, of, rows)
+        scores = np.empty(len(of), np.float32)
+        few = ~crowded[of]
+        scores[few] = self._scorer.score_pairs(terms, of[few], rows[few])
+        for user in crowded.nonzero()[0].tolist():
+            mine = of == user
+            scores[mine] = self._scorer.score(users.take(user, user + 1))[0, rows[mine]]
         return scores
 
 
-def in_order(
-    rows: Sequence[Ints], scores: Sequence[Floats], wanted: Sequence[Wanted]
-) -> list[Found]:
-    """Each user's k best of some rows with their scores."""
-    found = []
-    for user_rows, exact, one in zip(rows, scores, wanted, strict=True):
-        order = np.lexsort((user_rows, -exact))[: one.k]
-        found.append(Found(user_rows[order], exact[order]))
-    return found
+def in_order(of: Ints, rows: Ints, scores: Floats, wanted: Sequence[Wanted]) -> list[Found]:
+    """Each user's k best of some rows with their scores; ``of`` ascends."""
+    order = np.lexsort((rows, -scores, of))
+    rows, scores = rows[order], scores[order]
+    ends = np.cumsum(np.bincount(of, minlength=len(wanted))).tolist()
+    best = [
+        slice(start, min(start + one.k, end))
+        for start, end, one in zip([0, *ends[:-1]], ends, wanted, strict=True)
+    ]
+    return [Found(rows[some], scores[some]) for some in best]

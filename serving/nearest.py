@@ -164,10 +164,9 @@ class Nearest:
 
     def _settle(self, terms: Terms, rows: Sequence[Ints], wanted: Sequence[Wanted]) -> list[Found]:
         """The candidates by their exact scores."""
-        counts = [len(one) for one in rows]
-        of, items = np.repeat(np.arange(len(rows)), counts), np.concatenate(rows)
-        scores = np.split(self._scorer.score_pairs(terms, of, items), np.cumsum(counts)[:-1])
-        return in_order(rows, scores, wanted)
+        of = np.repeat(np.arange(len(rows)), [len(one) for one in rows])
+        items = np.concatenate(rows)
+        return in_order(of, items, self._scorer.score_pairs(terms, of, items), wanted)
 
     def _item_vectors(self) -> Floats:
         """float32[n, e], whose products with queries are about the scores."""

@@ -118,8 +118,8 @@ class Servicer(pb_grpc.RecommenderServicer):
             rankings = model.recommender.answer(requests)
             self._metrics.ranked(rankings)
             for at, ranking in zip(places, rankings, strict=True):
-                message = write_ranking(ranking)
-                responses[at] = pb.RecommendResponse(ranking=message, version=model.version)
+                responses[at] = pb.RecommendResponse(version=model.version)
+                write_ranking(ranking, responses[at].ranking)
         return [responses[at] for at in range(len(asked))]
 
     async def Score(self, request: pb.ScoreRequest, _: Any) -> pb.ScoreResponse:  # noqa: N802
@@ -145,7 +145,9 @@ class Servicer(pb_grpc.RecommenderServicer):
         def answer() -> pb.SimilarItemsResponse:
             k, filter_ = read_k(request, self._limits), read_filter(request.filter, self._limits)
             ranking = model.recommender.similar_items(request.id, k, filter_)
-            return pb.SimilarItemsResponse(ranking=write_ranking(ranking), version=model.version)
+            response = pb.SimilarItemsResponse(version=model.version)
+            write_ranking(ranking, response.ranking)
+            return response
 
         return await self._desks.long.ask(one_by_one, answer)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 _HEIGHT = 64  # scores a column: fewer columns than scores, but many more columns than k
 _FEW = 4096  # below this a partition is as good
@@ -31,39 +32,43 @@ def top_k(scores: Floats, k: int, mask: npt.NDArray[np.bool_] | None = None) -> 
     """
     if mask is not None:
         scores = np.where(mask, scores, np.float32(-np.inf))
-    rows = rows_reaching(scores, k)
+    _, rows = rows_reaching(scores[None], np.array([k]), np.zeros(1))
     return rows[np.lexsort((rows, -scores[rows]))[:k]]
 
 
-def rows_reaching(scores: Floats, k: int, margin: float = 0.0) -> Ints:
-    """Rows of all scores that lie no further than ``margin`` below the k-th highest; int64[m].
+def rows_reaching(scores: Floats, ks: Ints, margins: Doubles) -> tuple[Ints, Ints]:
+    """All scores that lie no further than a margin below their user's k-th highest.
+
+    A few that lie lower may be among them.
 
     Args:
-        scores: float32[n], no NaN; minus infinity reaches nothing.
-        k: At least 1.
-        margin: 0 or more; infinity lets all through.
+        scores: float32[m, n], no NaN; minus infinity reaches nothing.
+        ks: int64[m], at least 1.
+        margins: float64[m], 0 or more; infinity lets all through.
+
+    Returns:
+        Users and rows, both int64[p], in ascending order of users and then of rows.
     """
-    rows = _candidates(scores, k, margin)
-    if len(rows) > k:
-        rows = rows[scores[rows] >= _floor(scores[rows], k, margin)]
-    return rows[scores[rows] > -np.inf]
+    n = scores.shape[1]
+    width = n // _HEIGHT
+    if n < _FEW or 2 * ks.max(initial=0) > width:
+        users, rows = (scores >= _floors(scores, ks, margins)[:, None]).nonzero()
+        return users, rows
+    whole = scores[:, : width * _HEIGHT].reshape(-1, _HEIGHT, width)
+    peaks = whole.max(axis=1)
+    floors = _floors(peaks, ks, margins)
+    of, columns = (peaks >= floors[:, None]).nonzero()
+    at, down = (whole[of, :, columns] >= floors[of, None]).nonzero()
+    end_of, end = (scores[:, width * _HEIGHT :] >= floors[:, None]).nonzero()
+    rows = down * width + columns[at]
+    places = np.concatenate((of[at] * n + rows, end_of * n + end + width * _HEIGHT))
+    places.sort()
+    users = places // n
+    return users, places - users * n
 
 
-def _candidates(scores: Floats, k: int, margin: float) -> Ints:
-    """Rows that may reach, in one pass, ascending."""
-    width = len(scores) // _HEIGHT
-    if len(scores) < _FEW or k >= width:
-        return np.arange(len(scores))
-    whole = scores[: width * _HEIGHT].reshape(_HEIGHT, width)
-    peaks = whole.max(axis=0)
-    floor = _floor(peaks, k, margin)
-    columns = np.flatnonzero(peaks >= floor)
-    down, across = np.nonzero(whole[:, columns] >= floor)
-    rest = np.flatnonzero(scores[width * _HEIGHT :] >= floor) + width * _HEIGHT
-    return np.concatenate((down * width + columns[across], rest))
-
-
-def _floor(values: Floats, k: int, margin: float) -> float:
-    """The k-th highest of at least k values, less the margin."""
-    place = len(values) - k
-    return max(_LOWEST, float(np.partition(values, place)[place]) - margin)
+def _floors(values: Floats, ks: Ints, margins: Doubles) -> Floats:
+    """The k-th highest of each row of values, or the lowest, less the margin; finite."""
+    places = np.maximum(values.shape[1] - ks, 0)
+    highest = np.partition(values, np.unique(places), axis=1)[np.arange(len(ks)), places]
+    return np.maximum(highest - margins, _LOWEST).astype(np.float32)

@@ -243,20 +243,18 @@ def write_filter(filter: Filter) -> pb.Filter:  # noqa: A002
     )
 
 
-def write_ranking(ranking: Ranking) -> pb.Ranking:
-    """The message of a Ranking."""
-    items = [
-        pb.RankedItem(id=id_, title=title, score=score)
-        for id_, title, score in zip(
-            ranking.ids, ranking.titles, ranking.scores.tolist(), strict=True
-        )
-    ]
+def write_ranking(ranking: Ranking, message: pb.Ranking) -> None:
+    """Write a Ranking into an empty message."""
+    add = message.items.add
+    rows = zip(ranking.ids, ranking.titles, ranking.scores.tolist(), strict=True)
+    items = [add(id=id_, title=title, score=score) for id_, title, score in rows]
     for item, explanation in zip(items, ranking.reasons, strict=False):
         item.reasons.extend(map(_write_reason, explanation.reasons))
         item.because = str(explanation)
+    message.num_given = ranking.num_given
     u = ranking.unused
     unused = pb.Unused(items=u.items, categories=u.categories, profile=u.profile, text=u.text)
-    return pb.Ranking(items=items, num_given=ranking.num_given, unused=unused)
+    message.unused.CopyFrom(unused)
 
 
 def write_explanation(explanation: Explanation, version: str) -> pb.ExplainResponse:

@@ -52,9 +52,22 @@ def test_it_is_exact_wherever_the_best_stand(peaks: dict[int, float], k: int) ->
 
 @pytest.mark.parametrize("n", [50, 20_011])
 @pytest.mark.parametrize("margin", [0.0, 3.0, 1e30, np.inf])
-def test_what_reaches_lies_no_further_below_than_the_margin(n: int, margin: float) -> None:
-    scores = np.random.default_rng(n).integers(0, 10_000, n).astype(np.float32)
-    scores[::7] = -np.inf
-    floor = np.sort(scores)[-20] - margin
-    expected = np.flatnonzero((scores >= floor) & (scores > -np.inf))
-    assert np.sort(rows_reaching(scores, 20, margin)).tolist() == expected.tolist()
+@pytest.mark.parametrize("most", [40, 400])
+def test_what_reaches_lies_no_further_below_than_the_margin(
+    n: int, margin: float, most: int
+) -> None:
+    rng = np.random.default_rng(n)
+    scores = rng.integers(0, 10_000, (9, n)).astype(np.float32)
+    scores[:, ::7] = -np.inf
+    scores[4] = -np.inf
+    ks = rng.integers(1, most, 9)
+    of, rows = rows_reaching(scores, ks, np.full(9, margin))
+    assert np.all(np.diff(of * n + rows) > 0)
+    for user, k in enumerate(ks.tolist()):
+        floor = max(np.sort(scores[user])[-min(k, n)] - margin, np.finfo(np.float32).min)
+        expected = np.flatnonzero(scores[user] >= floor)
+        found = rows[of == user]
+        assert np.setdiff1d(expected, found).tolist() == []
+        assert np.all(scores[user, found] > -np.inf)
+        if margin == 0:
+            assert len(found) <= 2 * len(expected)
