@@ -317,6 +317,8 @@ def _latest_and_strongest(values: Floats, order: Ints, starts: Ints) -> tuple[In
 
     Most groups are of one event, and need no search.
     """
+    if len(starts) == len(order):
+        return order, order
     lengths = np.diff(starts, append=len(order))
     latest = order[starts]
     strongest = latest.copy()

@@ -351,7 +351,7 @@ def _only(items: Ints, of: Ints, columns: Ints, values: Floats) -> Triples:
 
 def _add_where(out: Floats, pairs: Ints, keys: Ints, values: Floats) -> None:
     """out[where pairs == key] += value for every key, in their order; pairs ascend."""
-    if len(pairs):
+    if len(pairs) and len(keys):
         at = np.minimum(np.searchsorted(pairs, keys), len(pairs) - 1)
         hit = (pairs[at] == keys).nonzero()[0]
         np.add.at(out, at[hit], values[hit])

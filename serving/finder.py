@@ -114,8 +114,8 @@ class Finder:
         sizes = lengths_of(terms.net) * self._vectors.longest + self._highest
         if terms.lifts is not None:
             sizes += np.abs(terms.lifts).max(axis=1)
-        for _, _, values in (*terms.edges, terms.profiles):
-            sizes += float(np.abs(values).max(initial=0)) * edges
+        values = np.concatenate([values for _, _, values in (*terms.edges, terms.profiles)])
+        sizes += 3 * float(np.abs(values).max(initial=0)) * edges
         return 4 * _EPS * (terms.net.shape[1] + edges + 8) * sizes
 
     def _exact(self, users: UserBatch, terms: Terms, of: Ints, rows: Ints) -> Floats:

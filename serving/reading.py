@@ -19,7 +19,7 @@ from firstedge.graph.vocabulary import Unknown
 from firstedge.models.bundle import Bundle
 from firstedge.models.scorer import UserBatch
 from firstedge.serving.query import Event, Query
-from firstedge.serving.ranking import Unused
+from firstedge.serving.ranking import NOTHING_UNUSED, Unused
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -86,12 +86,14 @@ class QueryReader:
         given = self._given(events, users, targets, len(queries))
         profile_users, profile_rows = self._profiles(queries, unknown)
         texts, read = self._texts([query.text for query in queries])
-        known = profile_rows >= 0
-        lost_items = _counts(users[is_item & (targets < 0)], len(queries))
-        lost_categories = _counts(users[~is_item & (targets < 0)], len(queries))
-        lost_values = _counts(profile_users[~known], len(queries))
+        known, lost = profile_rows >= 0, targets < 0
         offsets = np.concatenate(([0], np.cumsum(_counts(profile_users[known], len(queries)))))
-        batch = UserBatch(given, offsets.astype(np.int64), profile_rows[known], texts)
+        batch = UserBatch(given, offsets, profile_rows[known], texts)
+        if known.all() and read.all() and not lost.any():
+            return Read(batch, (NOTHING_UNUSED,) * len(queries))
+        lost_items = _counts(users[is_item & lost], len(queries))
+        lost_categories = _counts(users[~is_item & lost], len(queries))
+        lost_values = _counts(profile_users[~known], len(queries))
         columns = (lost_items.tolist(), lost_categories.tolist(), lost_values.tolist())
         unused = (Unused(*row) for row in zip(*columns, (~read).tolist(), strict=True))
         return Read(batch, tuple(unused))
