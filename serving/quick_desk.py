@@ -6,10 +6,11 @@ and so that refusals, which cost least, are not held up by answers. Answering ha
 time all the same, however many come.
 
 An arrival is refused, before any of it is read, if its turn would not come in time. The more are
-refused, the fewer may wait: where most must be, whoever is let in is answered soon. Those who were
-let in before it was known how many come are refused if their turn comes late. A refusal is not
-hurried: those who ask again at once would keep the server busy with refusing. Refusals of a few
-milliseconds are given together, which costs less than one by one.
+refused, the fewer may wait, and the fewer are answered at a time: where most must be refused,
+whoever is let in is answered soon. Those who were let in before it was known how many come are
+refused if their turn comes late. A refusal is not hurried: those who ask again at once would keep
+the server busy with refusing. Refusals of a few milliseconds are given together, which costs less
+than one by one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from time import perf_counter
 from typing import TypeVar, cast
 
 from firstedge.graph.errors import Overloaded
-from firstedge.serving.tickets import KEEP, Ticket, answered, hand_out, take
+from firstedge.serving.tickets import AT_ONCE, KEEP, Ticket, answered, hand_out, take
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -33,7 +34,8 @@ _LETTING_IN = 3.0  # seconds spent on letting requests in, for each second of an
 _LEAST_TURN = 0.001  # seconds
 _SOON = 0.18  # of the patience, in which a quick question's turn comes
 _SOONER = 0.03  # of the patience, in which it comes while most are refused
-_FEW = 4  # that may always wait
+_FEW = 4  # that may always wait, and that are answered together while arrivals are refused
+_NEARLY_ALL = 0.9  # of the arrivals
 _LATELY = 32  # arrivals
 _TOGETHER = 0.01  # seconds whose refusals are given at once
 
@@ -112,7 +114,8 @@ class QuickDesk:
             loop.call_soon(self._turn, loop)
             return
         self._refuse_late()
-        if tickets := take(self._waiting):
+        most = AT_ONCE if self._share > _NEARLY_ALL else _FEW
+        if tickets := take(self._waiting, most):
             began = perf_counter()
             results = answered(tickets)
             now = perf_counter()

@@ -25,10 +25,10 @@ class Ticket:
     since: float = field(default_factory=perf_counter)
 
 
-def take(waiting: deque[Ticket]) -> list[Ticket]:
+def take(waiting: deque[Ticket], most: int = AT_ONCE) -> list[Ticket]:
     """Take the questions that are next, all of one sort; none that was given up meanwhile."""
     taken: list[Ticket] = []
-    while waiting and len(taken) < AT_ONCE:
+    while waiting and len(taken) < most:
         if taken and waiting[0].answer != taken[0].answer:
             break
         ticket = waiting.popleft()
