@@ -6,11 +6,10 @@ and so that refusals, which cost least, are not held up by answers. Answering ha
 time all the same, however many come.
 
 An arrival is refused, before any of it is read, if its turn would not come in time. The more are
-refused, the fewer may wait, and the fewer are answered at a time: where most must be refused,
-whoever is let in is answered soon. Those who were let in before it was known how many come are
-refused if their turn comes late. A refusal is not hurried: those who ask again at once would keep
-the server busy with refusing. Refusals of a few milliseconds are given together, which costs less
-than one by one.
+refused, the fewer may wait. While most must be refused, whoever is let in is answered soon: few at
+a time are, and those who were let in before it was known how many come are refused if their turn
+comes late. A refusal is not hurried: those who ask again at once would keep the server busy with
+refusing. Refusals of a few milliseconds are given together, which costs less than one by one.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ _LETTING_IN = 3.0  # seconds spent on letting requests in, for each second of an
 _LEAST_TURN = 0.001  # seconds
 _SOON = 0.18  # of the patience, in which a quick question's turn comes
 _SOONER = 0.03  # of the patience, in which it comes while most are refused
-_FEW = 4  # that may always wait, and that are answered together while arrivals are refused
-_NEARLY_ALL = 0.9  # of the arrivals
+_FEW = 4  # that may always wait, and that are answered together while most are refused
 _LATELY = 32  # arrivals
 _TOGETHER = 0.01  # seconds whose refusals are given at once
 
@@ -113,9 +111,10 @@ class QuickDesk:
         if self._still < _STILL and perf_counter() - self._turn_began < longest:
             loop.call_soon(self._turn, loop)
             return
-        self._refuse_late()
-        most = AT_ONCE if self._share > _NEARLY_ALL else _FEW
-        if tickets := take(self._waiting, most):
+        refuses_most = self._share <= 0.5
+        if refuses_most:
+            self._refuse_late()
+        if tickets := take(self._waiting, _FEW if refuses_most else AT_ONCE):
             began = perf_counter()
             results = answered(tickets)
             now = perf_counter()
@@ -126,9 +125,7 @@ class QuickDesk:
             self._begin_turn(loop)
 
     def _refuse_late(self) -> None:
-        """While most are refused, refuse also those who have waited for long, but for a few."""
-        if self._share > 0.5:
-            return
+        """Refuse those who have waited for long, but for a few."""
         since = perf_counter() - _SOONER * self._patience
         while len(self._waiting) > _FEW and self._waiting[0].since < since:
             future = self._waiting.popleft().future
