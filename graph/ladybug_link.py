@@ -154,16 +154,28 @@ class LadybugLink:
         """Open the file, without the torn end that a killed process left in its log."""
         try:
             return ladybug.Database(self.path, read_only=self.read_only)
-        except RuntimeError:
+        except RuntimeError as error:
+            if not _may_be_of_the_log(str(error)):
+                raise
             log = self.path.with_name(self.path.name + ".wal")
-            end = committed_end(log.read_bytes()) if log.exists() else None
+            try:
+                written = log.read_bytes()
+            except OSError:
+                raise error from None
+            end = committed_end(written)
             if end is None:
                 raise
-        if self.read_only:  # the file stays as it is, and the database reads up to the torn end
-            return ladybug.Database(self.path, read_only=True, throw_on_wal_replay_failure=False)
-        _log.warning("%s was cut off while it was written; what was committed is kept", log)
+            if self.read_only:
+                raise _not_closed(self.path) from None
         os.truncate(log, end)
-        return ladybug.Database(self.path)
+        try:
+            database = ladybug.Database(self.path)
+        except RuntimeError:  # damaged before its end too
+            with log.open("ab") as file:
+                file.write(written[end:])
+            raise
+        _log.warning("%s was cut off while it was written; what was committed is kept", log)
+        return database
 
     def _check_path(self) -> None:
         if self.path.is_dir():
@@ -281,6 +293,19 @@ def _lock_error(path: Path) -> StoreLocked:
     )
 
 
+def _not_closed(path: Path) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the store {path} was not closed properly; open it once for writing, which mends it"
+    )
+
+
+def _may_be_of_the_log(text: str) -> bool:
+    """Whether an error may come from reading the log: an odd record fails an assertion."""
+    text = text.lower()
+    of_the_log = "wal" in text and ("corrupt" in text or "past the end" in text)
+    return of_the_log or "assertion failed" in text
+
+
 def _translation(text: str, path: Path) -> StoreError:
     if "lock on file" in text:
         return _lock_error(path)
@@ -292,9 +317,7 @@ def _translation(text: str, path: Path) -> StoreError:
     if "not a valid" in text:
         return StoreUnsupported(f"{path} is not a store: it holds something else")
     if "recovery is pending" in text:
-        return StoreUnavailable(
-            f"the store {path} was not closed properly; open it once for writing, which mends it"
-        )
+        return _not_closed(path)
     if "Cannot read checkpoint" in text or "past the end" in text or "corrupt" in text.lower():
         return StoreUnavailable(
             f"the store {path} is damaged ({text}); take it from a backup, or import the shop's"

@@ -19,9 +19,9 @@ def committed_end(log: bytes) -> int | None:
     whole log for it (https://github.com/LadybugDB/ladybug/issues/714).
 
     Returns:
-        None if the log ends with a whole record, is of another form, or has a commit behind the
-        record that is not whole: then it is damaged in another way, and nothing may be dropped.
-        Records before the end are not checked; the database does that.
+        None if the log ends with a whole record, is of another form, or has a commit behind that
+        end: then it is damaged in another way, and nothing may be dropped. What lies before the end
+        is not checked; the database does that.
     """
     if not _BEGIN.startswith(log[_HEADER : _HEADER + len(_BEGIN)]):
         return None
@@ -30,7 +30,7 @@ def committed_end(log: bytes) -> int | None:
         length = int.from_bytes(log[at : at + 8], "little")
         after = at + length + _AROUND
         if length == 0 or after > len(log):
-            return None if _COMMIT in log[at:] else committed
+            return None if _COMMIT in log[committed:] else committed
         if log.startswith(_COMMIT, at):
             committed = after
         at = after

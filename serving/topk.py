@@ -14,7 +14,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-_HEIGHT = 64  # scores a column: fewer columns than scores, but many more columns than k
+_HEIGHT = 64  # scores a column: fewer columns than scores, but more columns than k
 _FEW = 4096  # below this a partition is as good
 _LOWEST = float(np.finfo(np.float32).min)
 
@@ -39,7 +39,7 @@ def top_k(scores: Floats, k: int, mask: npt.NDArray[np.bool_] | None = None) -> 
 def rows_reaching(scores: Floats, ks: Ints, margins: Doubles) -> tuple[Ints, Ints]:
     """All scores that lie no further than a margin below their user's k-th highest.
 
-    A few that lie lower may be among them.
+    A few that lie lower are among them: where the best stand in few columns, up to 64 times k.
 
     Args:
         scores: float32[m, n], no NaN; minus infinity reaches nothing.
@@ -49,6 +49,8 @@ def rows_reaching(scores: Floats, ks: Ints, margins: Doubles) -> tuple[Ints, Int
     Returns:
         Users and rows, both int64[p], in ascending order of users and then of rows.
     """
+    if not scores.size:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
     n = scores.shape[1]
     width = n // _HEIGHT
     if n < _FEW or 2 * ks.max(initial=0) > width:
@@ -68,7 +70,8 @@ def rows_reaching(scores: Floats, ks: Ints, margins: Doubles) -> tuple[Ints, Int
 
 
 def _floors(values: Floats, ks: Ints, margins: Doubles) -> Floats:
-    """The k-th highest of each row of values, or the lowest, less the margin; finite."""
+    """The k-th highest of each row of values, or the lowest, less the margin."""
     places = np.maximum(values.shape[1] - ks, 0)
     highest = np.partition(values, np.unique(places), axis=1)[np.arange(len(ks)), places]
-    return np.maximum(highest - margins, _LOWEST).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # infinity less infinity lets all through
+        return np.fmax(highest - margins, _LOWEST).astype(np.float32)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from firstedge.graph.errors import Overloaded
+from firstedge.serving import quick_desk
 from firstedge.serving.quick_desk import QuickDesk
 
 
@@ -56,7 +57,10 @@ def test_what_arrives_together_is_answered_together_and_in_order() -> None:
     assert batches == [list(range(16)), [16, 17, 18, 19]]
 
 
-def test_while_most_are_refused_few_are_answered_together() -> None:
+def test_while_most_are_refused_few_are_answered_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(quick_desk, "_SOONER", 100)  # nobody waits for too long
     batches: list[int] = []
 
     def recorded(numbers: Sequence[int]) -> list[int]:
@@ -70,8 +74,11 @@ def test_while_most_are_refused_few_are_answered_together() -> None:
         assert [desk.let_in() for _ in range(30)] == [False] * 30
         assert await asyncio.gather(*asked) == [number**2 for number in range(200)]
 
+        assert [desk.let_in() for _ in range(100)] == [True] * 100
+        await asyncio.gather(*(desk.ask(recorded, number) for number in range(16)))
+
     run(body)
-    assert batches == [4] * 50
+    assert batches == [*[4] * 50, 16]
 
 
 def test_an_arrival_is_let_in_before_what_waits_is_answered() -> None:
