@@ -33,7 +33,7 @@ _LETTING_IN = 3.0  # seconds spent on letting requests in, for each second of an
 _LEAST_TURN = 0.001  # seconds
 _SOON = 0.18  # of the patience, in which a quick question's turn comes
 _SOONER = 0.03  # of the patience, in which it comes while most are refused
-_FEW = 4  # that may always wait, and that are answered together while most are refused
+_FEW = 2  # that may always wait, and that are answered together while most are refused
 _LATELY = 32  # arrivals
 _TOGETHER = 0.01  # seconds whose refusals are given at once
 
