@@ -115,6 +115,7 @@ class Finder:
         if terms.lifts is not None:
             sizes += np.abs(terms.lifts).max(axis=1)
         values = np.concatenate([values for _, _, values in (*terms.edges, terms.profiles)])
+        # Three sorts of terms, none larger than the largest of all.
         sizes += 3 * float(np.abs(values).max(initial=0)) * edges
         return 4 * _EPS * (terms.net.shape[1] + edges + 8) * sizes
 

@@ -39,7 +39,7 @@ def top_k(scores: Floats, k: int, mask: npt.NDArray[np.bool_] | None = None) -> 
 def rows_reaching(scores: Floats, ks: Ints, margins: Doubles) -> tuple[Ints, Ints]:
     """All scores that lie no further than a margin below their user's k-th highest.
 
-    A few that lie lower are among them: where the best stand in few columns, up to 64 times k.
+    A few that lie lower may be among them: where the best stand in few columns, up to 64 times k.
 
     Args:
         scores: float32[m, n], no NaN; minus infinity reaches nothing.
