@@ -3,13 +3,14 @@
 What waits is answered, several questions in one go, as soon as the loop has nothing else to bring:
 requests that have reached the process are let in first, so that they share an answer's fixed costs
 and so that refusals, which cost least, are not held up by answers. Answering has a share of the
-time all the same, however many come.
+time all the same, however many come. The newest are answered first: a crowd makes a few wait for
+long then, and not everybody.
 
-An arrival is refused, before any of it is read, if its turn would not come in time. The more are
-refused, the fewer may wait. While most must be refused, whoever is let in is answered soon: few at
-a time are, and those who were let in before it was known how many come are refused if their turn
-comes late. A refusal is not hurried: those who ask again at once would keep the server busy with
-refusing. Refusals of a few milliseconds are given together, which costs less than one by one.
+An arrival is refused, before any of it is read, if too many wait to be answered in time. The more
+are refused, the fewer may wait. Whoever was let in is refused too if their turn comes late. While
+most must be refused, whoever is let in is answered soon: few at a time are, and late is earlier. A
+refusal is not hurried: those who ask again at once would keep the server busy with refusing.
+Refusals of a few milliseconds are given together, which costs less than one by one.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ FULL = "more requests wait than can be answered in time: try again later"
 _STILL = 8  # turns of the loop without a sign of a request, after which none is on its way
 _LETTING_IN = 3.0  # seconds spent on letting requests in, for each second of answering
 _LEAST_TURN = 0.001  # seconds
-_SOON = 0.18  # of the patience, in which a quick question's turn comes
-_SOONER = 0.03  # of the patience, in which it comes while most are refused
+_SOON = 0.12  # of the patience, in which all who wait are to be answered
+_SOONER = 0.03  # of the patience, after which a turn is late while most are refused
 _FEW = 2  # that may always wait, and that are answered together while most are refused
 _LATELY = 32  # arrivals
 _TOGETHER = 0.01  # seconds whose refusals are given at once
@@ -42,13 +43,13 @@ class QuickDesk:
     """Answers questions in the event loop's own thread.
 
     Args:
-        patience: Seconds that a question may wait where answers take long; a quick one waits for
-            less than a fifth of it. A refusal is held for all of it, or a little less.
+        patience: Seconds that a question may wait; so many that they would wait for more than an
+            eighth of it are not let in. A refusal is held for all of it, or a little less.
     """
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
-        self._waiting: deque[Ticket] = deque()
+        self._waiting: deque[Ticket] = deque()  # the newest first
         self._batch_seconds = 0.0  # that answering takes at a time, lately
         self._pace = 0.0  # seconds from one answer to the next, lately
         self._share = 1.0  # of the arrivals that were let in, lately
@@ -90,7 +91,7 @@ class QuickDesk:
         loop = asyncio.get_running_loop()
         ticket = Ticket(answer, question, loop.create_future())
         self._arrivals += 1
-        self._waiting.append(ticket)
+        self._waiting.appendleft(ticket)
         if len(self._waiting) == 1:
             self._begin_turn(loop)
         try:
@@ -112,8 +113,7 @@ class QuickDesk:
             loop.call_soon(self._turn, loop)
             return
         refuses_most = self._share <= 0.5
-        if refuses_most:
-            self._refuse_late()
+        self._refuse_late(self._patience * (_SOONER if refuses_most else 1.0))
         if tickets := take(self._waiting, _FEW if refuses_most else AT_ONCE):
             began = perf_counter()
             results = answered(tickets)
@@ -124,10 +124,10 @@ class QuickDesk:
         if self._waiting:
             self._begin_turn(loop)
 
-    def _refuse_late(self) -> None:
-        """Refuse those who have waited for long, but for a few."""
-        since = perf_counter() - _SOONER * self._patience
-        while len(self._waiting) > _FEW and self._waiting[0].since < since:
-            future = self._waiting.popleft().future
+    def _refuse_late(self, seconds: float) -> None:
+        """Refuse those who have waited for longer, but for a few."""
+        since = perf_counter() - seconds
+        while len(self._waiting) > _FEW and self._waiting[-1].since < since:
+            future = self._waiting.pop().future
             if not future.done():  # given up meanwhile
                 future.set_exception(Overloaded(FULL))

@@ -53,6 +53,7 @@ from firstedge.serving.wire import (
 
 _NO_STORE = "this server has no store to keep anything in: start it with one"
 _QUICK_ITEMS, _QUICK_K, _QUICK_BYTES = 50_000, 100, 10_000
+_YOUNG = 100  # times that what is new is looked through, before what is under way is too
 _FIRST_ITEMS_SECONDS = 1.0  # how long the start waits for the items of the store
 
 
@@ -380,6 +381,8 @@ async def serve(service: Service, ready: Callable[[int], None]) -> None:
     port = await service.start()
     gc.collect()
     gc.freeze()  # what stays is not looked through again, which would hold requests up
+    youngest, _, oldest = gc.get_threshold()
+    gc.set_threshold(youngest, _YOUNG, oldest)
     ready(port)
     await stopped.wait()
     await service.stop()

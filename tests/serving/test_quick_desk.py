@@ -41,7 +41,7 @@ async def paced(patience: float) -> QuickDesk:
     return desk
 
 
-def test_what_arrives_together_is_answered_together_and_in_order() -> None:
+def test_what_arrives_together_is_answered_together_the_newest_first() -> None:
     batches: list[list[int]] = []
 
     def recorded(numbers: Sequence[int]) -> list[int]:
@@ -54,7 +54,7 @@ def test_what_arrives_together_is_answered_together_and_in_order() -> None:
         assert answers == [number**2 for number in range(20)]
 
     run(body)
-    assert batches == [list(range(16)), [16, 17, 18, 19]]
+    assert batches == [list(range(19, 3, -1)), [3, 2, 1, 0]]
 
 
 def test_while_most_are_refused_few_are_answered_together(
@@ -99,7 +99,7 @@ def test_an_arrival_is_let_in_before_what_waits_is_answered() -> None:
         assert await asyncio.gather(desk.ask(recorded, 1), later(desk)) == [1, 4]
 
     run(body)
-    assert batches == [[1, 2]]
+    assert batches == [[2, 1]]
 
 
 def test_answering_has_its_share_however_many_arrive() -> None:
@@ -136,7 +136,7 @@ def test_one_that_fails_fails_alone_and_what_is_given_up_is_never_begun() -> Non
 
 def test_as_many_wait_as_are_answered_in_time_and_fewer_the_more_are_refused() -> None:
     async def body() -> None:
-        desk = await paced(0.6)  # ten are answered in time
+        desk = await paced(0.9)  # ten are answered in time
         tasks = await waiting(desk, 10)
         assert desk.let_in()
         tasks += await waiting(desk, 1)
@@ -176,6 +176,30 @@ def test_while_most_are_refused_those_who_waited_for_long_are_too_but_for_a_few(
         tasks = await waiting(desk, 9)
         time.sleep(0.2)
         assert await asyncio.gather(*tasks) == squares(range(9))
+
+    run(body)
+
+
+def test_nobody_is_left_waiting_while_others_come_and_go() -> None:
+    async def body() -> None:
+        desk = QuickDesk(patience=0.1)
+        oldest = await waiting(desk, 3)
+        others: list[asyncio.Task[int]] = []
+
+        def answer(numbers: Sequence[int]) -> list[int]:
+            if time.perf_counter() < end:  # as many come as are answered
+                others.extend(asyncio.ensure_future(desk.ask(answer, one)) for one in range(16))
+            time.sleep(0.005)
+            return squares(numbers)
+
+        end = time.perf_counter() + 0.5
+        others += [asyncio.create_task(desk.ask(answer, number)) for number in range(16)]
+        results = await asyncio.gather(*oldest, return_exceptions=True)
+        assert time.perf_counter() < end
+        assert isinstance(results[0], Overloaded)
+        await asyncio.sleep(0.5)
+        answers = await asyncio.gather(*others)
+        assert answers == squares(range(16)) * (len(others) // 16)
 
     run(body)
 
