@@ -64,7 +64,7 @@ class Gate(grpc.aio.ServerInterceptor):
         refusal = self._refusal(path, handler_call_details.invocation_metadata)
         if refusal is not None:
             return _refusing(*refusal)
-        if not self._quick.let_in() and path == RECOMMEND:
+        if path == RECOMMEND and not self._quick.let_in():
             return self._shedding
         if path not in self._handlers:
             handler = self._bounded(await continuation(handler_call_details))

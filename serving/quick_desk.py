@@ -30,9 +30,10 @@ Answer = TypeVar("Answer")
 FULL = "more requests wait than can be answered in time: try again later"
 
 _STILL = 8  # turns of the loop without a sign of a request, after which none is on its way
+_STILL_COMING = 64  # the same, where one was let in that is not here yet
 _LETTING_IN = 3.0  # seconds spent on letting requests in, for each second of answering
 _LEAST_TURN = 0.001  # seconds
-_SOON = 0.12  # of the patience, in which all who wait are to be answered
+_SOON = 0.15  # of the patience, in which all who wait are to be answered
 _SOONER = 0.03  # of the patience, after which a turn is late while most are refused
 _FEW = 2  # that may always wait, and that are answered together while most are refused
 _LATELY = 32  # arrivals
@@ -43,8 +44,8 @@ class QuickDesk:
     """Answers questions in the event loop's own thread.
 
     Args:
-        patience: Seconds that a question may wait; so many that they would wait for more than an
-            eighth of it are not let in. A refusal is held for all of it, or a little less.
+        patience: Seconds that a question may wait; so many that they would wait for more than a
+            seventh of it are not let in. A refusal is held for all of it, or a little less.
     """
 
     def __init__(self, patience: float) -> None:
@@ -54,6 +55,7 @@ class QuickDesk:
         self._pace = 0.0  # seconds from one answer to the next, lately
         self._share = 1.0  # of the arrivals that were let in, lately
         self._arrivals = self._seen = self._still = 0
+        self._coming = 0  # let in since the last answer, and not here yet
         self._turn_began = 0.0
         self._refused, self._refused_since = asyncio.Event(), -_TOGETHER
 
@@ -63,12 +65,13 @@ class QuickDesk:
         return len(self._waiting)
 
     def let_in(self) -> bool:
-        """Whether there is room for an arrival; to be asked of every one, refused ones too."""
+        """Whether there is room for a ranking; to be asked of every one that arrives."""
         self._arrivals += 1
         waiting = len(self._waiting)
         in_time = waiting * self._pace <= _SOON * self._patience * self._share**2
         let = waiting < _FEW or in_time
         self._share += (let - self._share) / _LATELY
+        self._coming += let
         return let
 
     async def hold(self) -> None:
@@ -91,6 +94,7 @@ class QuickDesk:
         loop = asyncio.get_running_loop()
         ticket = Ticket(answer, question, loop.create_future())
         self._arrivals += 1
+        self._coming = max(0, self._coming - 1)
         self._waiting.appendleft(ticket)
         if len(self._waiting) == 1:
             self._begin_turn(loop)
@@ -109,9 +113,11 @@ class QuickDesk:
         self._still = self._still + 1 if self._arrivals == self._seen else 0
         self._seen = self._arrivals
         longest = max(_LEAST_TURN, _LETTING_IN * self._batch_seconds)
-        if self._still < _STILL and perf_counter() - self._turn_began < longest:
+        patient = _STILL_COMING if self._coming else _STILL
+        if self._still < patient and perf_counter() - self._turn_began < longest:
             loop.call_soon(self._turn, loop)
             return
+        self._coming = 0  # a ranking that others answer, or that was given up, never comes
         refuses_most = self._share <= 0.5
         self._refuse_late(self._patience * (_SOONER if refuses_most else 1.0))
         if tickets := take(self._waiting, _FEW if refuses_most else AT_ONCE):
