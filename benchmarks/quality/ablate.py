@@ -335,6 +335,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a folder with amazon-beauty/, gowalla/, ml-1m/")
     parser.add_argument("--sets", nargs="+", default=["ml-100k", "online-retail"])
     parser.add_argument("--folds", type=int, default=1, help="pooled")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--rows", nargs="+", help="only these")
     parser.add_argument("--fixed", action="store_true", help="usual closed forms, none searched")
     parser.add_argument("--table", action="store_true", help="of what is there, measure nothing")
@@ -347,7 +348,7 @@ def main() -> None:
     for name in args.sets:
         snapshot = open_shop(shop_of(name), args.data)
         found: dict[str, list[Doubles]] = {}
-        for fold in range(args.folds):
+        for fold in range(args.first, args.first + args.folds):
             ablation = Ablation(name, snapshot, fold, kept, options)
             for row in (None, *chosen):
                 if args.table and not ablation.measured(row):
