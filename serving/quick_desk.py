@@ -56,7 +56,7 @@ class QuickDesk:
         self._share = 1.0  # of the arrivals that were let in, lately
         self._arrivals = self._seen = self._still = 0
         self._coming = 0  # let in since the last answer, and not here yet
-        self._turn_began = 0.0
+        self._turn_began = self._answer_began = 0.0
         self._refused, self._refused_since = asyncio.Event(), -_TOGETHER
 
     @property
@@ -119,20 +119,25 @@ class QuickDesk:
             return
         self._coming = 0  # a ranking that others answer, or that was given up, never comes
         refuses_most = self._share <= 0.5
-        self._refuse_late(self._patience * (_SOONER if refuses_most else 1.0))
+        self._refuse_late(refuses_most)
         if tickets := take(self._waiting, _FEW if refuses_most else AT_ONCE):
-            began = perf_counter()
+            self._answer_began = perf_counter()
             results = answered(tickets)
             now = perf_counter()
-            self._batch_seconds += (1 - KEEP) * (now - began - self._batch_seconds)
+            seconds = now - self._answer_began
+            self._batch_seconds += (1 - KEEP) * (seconds - self._batch_seconds)
             self._pace += (1 - KEEP) * ((now - self._turn_began) / len(tickets) - self._pace)
             hand_out(tickets, results)
         if self._waiting:
             self._begin_turn(loop)
 
-    def _refuse_late(self, seconds: float) -> None:
-        """Refuse those who have waited for longer, but for a few."""
-        since = perf_counter() - seconds
+    def _refuse_late(self, refuses_most: bool) -> None:
+        """Refuse those who have waited for long, but for a few."""
+        now = perf_counter()
+        if refuses_most:
+            since = now - _SOONER * self._patience
+        else:  # those before whom others were answered, not all whom a stop of the process held up
+            since = min(now - self._patience, self._answer_began)
         while len(self._waiting) > _FEW and self._waiting[-1].since < since:
             future = self._waiting.pop().future
             if not future.done():  # given up meanwhile

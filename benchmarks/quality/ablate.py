@@ -28,7 +28,7 @@ from scipy import sparse
 from benchmarks.quality.shops import WORK, ks_of, open_shop, shop_of
 from firstedge.graph.histories import kind_weights
 from firstedge.loaders.snapshot import Snapshot
-from firstedge.loaders.split import split_users
+from firstedge.loaders.split import Split, split_users
 from firstedge.models import fuse, metrics
 from firstedge.models.assemble import Learned
 from firstedge.models.closed_forms import NaiveBayes
@@ -75,6 +75,8 @@ class Row:
         graph: Changes the item graph.
         without: Channels of the fusion that are left out.
         evidence: Changes the choice of closed forms.
+        told: The weights are chosen by the users who are asked. No model may do so: the row says
+            how much better weights could be at all.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Row:
     graph: Callable[[ItemGraph], ItemGraph] | None = None
     without: frozenset[str] = frozenset()
     evidence: Callable[[EvidenceChoice], EvidenceChoice] | None = None
+    told: bool = False
 
 
 def rows() -> tuple[Row, ...]:
@@ -120,6 +123,7 @@ def rows_of_fusion() -> tuple[Row, ...]:
         channel("popularity that fades", "fading_prior"),
         channel("popularity of late", "recent", "start_recent"),
         Row("category back-off", evidence=lambda c: replace(c, bayes=replace(c.bayes, back_off=0))),
+        Row("+ weights chosen by test users (a bound)", told=True),
     )
 
 
@@ -237,7 +241,8 @@ class Ablation:
         learner = Learner(snapshot, self.split, options)
         evidence, learned = self._parts(row, learner)
         draft = learner.draft(learned, evidence)
-        bundle = fuse.finish(draft, learner.fuse(draft, row.without))
+        judge = Learner(snapshot, exchanged(self.split), options) if row.told else learner
+        bundle = fuse.finish(draft, judge.fuse(draft, row.without))
         cases = self._cases(snapshot)
         return evaluate(Scorer(bundle), cases, learner.data.popularity).ndcg
 
@@ -263,6 +268,11 @@ class Ablation:
         rows = np.sort(np.random.default_rng(0).permutation(rows)[:MOST_TEST])
         known = known_users(snapshot, self.split.test[rows])
         return build_cases(held.test.take(rows), kind_weights(snapshot.schema), ks, known=known)
+
+
+def exchanged(split: Split) -> Split:
+    """The same with those who decide and those who are asked in each other's place."""
+    return replace(split, validation=split.test, test=split.validation)
 
 
 def _net(learner: Learner, graph: ItemGraph) -> Learned:

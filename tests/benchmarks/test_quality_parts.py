@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.quality.ablate import FULL, rows, summary, table, without_categories
+from benchmarks.quality.ablate import (
+    FULL,
+    exchanged,
+    rows,
+    summary,
+    table,
+    without_categories,
+)
 from benchmarks.quality.kind_shop import INTEREST, PURCHASE, TRUTH, VIEW, hidden, kind_shop
 from benchmarks.quality.kinds import compare, learned_weights
 from benchmarks.quality.new_items import FROZEN, NONE, TUNED, ask, hide, recall, text_table
@@ -79,6 +86,14 @@ def test_an_ablated_shop_has_no_categories() -> None:
     shop = without_categories(taste_shop(50))
     assert shop.memberships.nnz == 0
     assert (shop.primary == -1).all()
+
+
+def test_for_the_bound_those_who_are_asked_decide() -> None:
+    split = split_users(taste_shop(50))
+    told = exchanged(split)
+    assert told.validation is split.test
+    assert told.test is split.validation
+    assert told.train is split.train
 
 
 def test_hidden_items_are_asked_for_and_never_given() -> None:

@@ -150,7 +150,7 @@ def test_a_ranking_that_there_is_no_room_for_is_refused_unread_and_may_come_agai
         calls = [stub.Recommend.future(pb.RecommendRequest()) for _ in range(60)]
         codes = Counter(call.code().name for call in calls)
         assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}
-        assert codes["OK"] >= 8  # half a batch may always wait
+        assert codes["OK"] >= 2  # as many may always wait
         assert all(
             len(call.result().ranking.items) == 20 for call in calls if call.code().name == "OK"
         )

@@ -175,7 +175,7 @@ def test_while_most_are_refused_those_who_waited_for_long_are_too_but_for_a_few(
         # Where others are not refused, a stop of the process refuses nobody.
         assert sum(desk.let_in() for _ in range(500)) == 500
         tasks = await waiting(desk, 9)
-        time.sleep(0.2)
+        time.sleep(0.6)
         assert await asyncio.gather(*tasks) == squares(range(9))
 
     run(body)
