@@ -113,8 +113,8 @@ class QuickDesk:
         self._still = self._still + 1 if self._arrivals == self._seen else 0
         self._seen = self._arrivals
         longest = max(_LEAST_TURN, _LETTING_IN * self._batch_seconds)
-        patient = _STILL_COMING if self._coming else _STILL
-        if self._still < patient and perf_counter() - self._turn_began < longest:
+        enough = _STILL_COMING if self._coming else _STILL
+        if self._still < enough and perf_counter() - self._turn_began < longest:
             loop.call_soon(self._turn, loop)
             return
         self._coming = 0  # a ranking that others answer, or that was given up, never comes
