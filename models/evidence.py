@@ -28,6 +28,8 @@ SORTS = ("bayes", "walks", "far_walks", "factors")
 # Weights of the log prior beside edges of each sort, tried when edges are judged alone.
 _PRIORS_BESIDE_BAYES = (0.5, 1.0)
 _PRIORS_BESIDE_WALKS = (0.03, 0.1, 0.3)
+# Edges of a sort at most: half a GiB.
+MOST_EDGES = 1 << 26
 # Items that a far walk passes through, and where it goes on from there, at most.
 _PASSED, _ONWARD = 100, 300
 
@@ -44,7 +46,7 @@ class EvidenceOptions:
         walks: Pairs of alpha and beta of RP3beta.
         factors: Of the factors of a large catalogue.
         most_edges: Edges kept of each item and sort before they are fused; all of a catalogue
-            whose edges are a full table.
+            whose edges are a full table, and fewer of one of which they would be too many.
     """
 
     start: NaiveBayes = field(default_factory=NaiveBayes)
@@ -151,7 +153,8 @@ def choose_evidence(
     if is_full(n):
         return EvidenceChoice(bayes, walks, None, n, far_walks=False), judge.figures
     factors = options.factors if n <= FACTORS_MOST_ITEMS else None
-    return EvidenceChoice(bayes, walks, factors, options.most_edges, far_walks=True), judge.figures
+    most = min(options.most_edges, max(1, MOST_EDGES // n))
+    return EvidenceChoice(bayes, walks, factors, most, far_walks=True), judge.figures
 
 
 def _bayes(data: TrainingData, options: NaiveBayes) -> tuple[sparse.csr_array, sparse.csr_array]:

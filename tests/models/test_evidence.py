@@ -77,5 +77,6 @@ def test_a_large_catalogue_has_far_walks_and_factors(
         assert np.diff(edges[name].indptr).max() == 7
         assert edges[name].max(axis=1).toarray().mean() == pytest.approx(1, rel=1e-4)
     monkeypatch.setattr(evidence, "FACTORS_MOST_ITEMS", 59)
+    monkeypatch.setattr(evidence, "MOST_EDGES", 60 * 3)
     choice, _ = choose_evidence(learner.data, learner.arena, options)
-    assert choice.factors is None
+    assert (choice.factors, choice.most_edges) == (None, 3)
