@@ -131,6 +131,27 @@ def prune_blocks(blocks: Iterable[Floats], most: int, importance: Floats) -> spa
     return sparse.csr_array(sparse.vstack(kept, format="csr"))
 
 
+def prune_factors(x: Floats, y: Floats, most: int, importance: Floats) -> sparse.csr_array:
+    """What `prune` keeps of x y^T without its diagonal, of which only some rows at a time are held.
+
+    Args:
+        x: float32[n, r].
+        y: float32[n, r].
+        most: Entries to keep of a row.
+        importance: float32[n].
+    """
+    ends, step = np.ascontiguousarray(y.T), rows_at_once(len(y))
+
+    def blocks() -> Iterator[Floats]:
+        for start in range(0, len(x), step):
+            block = x[start : start + step] @ ends
+            rows = np.arange(len(block))
+            block[rows, start + rows] = 0
+            yield block
+
+    return prune_blocks(blocks(), most, importance)
+
+
 def prune_product(
     a: sparse.csr_array, b: sparse.csr_array, most: int, importance: Floats
 ) -> sparse.csr_array:

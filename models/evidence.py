@@ -2,7 +2,8 @@
 
 Sorts of item edges, which err in different ways: naive Bayes R with its category lifts, and
 RP3beta's walks. Where a catalogue is so large that most items were never chosen together, walks go
-on for another round over the users, and the factors of iALS relate the rest.
+on for another round over the users, and the factors of iALS and the lowest frequencies of the graph
+relate the rest.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from firstedge.models.edges import prune, prune_product
 from firstedge.models.factors import FACTORS_MOST_ITEMS, IALS, factor_edges
 from firstedge.models.fusion import Arena, Block
 from firstedge.models.patterns import is_full
+from firstedge.models.spectrum import spectral_edges
 
 Floats = npt.NDArray[np.float32]
 
 # Sorts of edges between items.
-SORTS = ("bayes", "walks", "far_walks", "factors")
+SORTS = ("bayes", "walks", "far_walks", "factors", "spectrum")
 # Weights of the log prior beside edges of each sort, tried when edges are judged alone.
 _PRIORS_BESIDE_BAYES = (0.5, 1.0)
 _PRIORS_BESIDE_WALKS = (0.03, 0.1, 0.3)
@@ -45,6 +47,7 @@ class EvidenceOptions:
         back_offs: Of naive Bayes.
         walks: Pairs of alpha and beta of RP3beta.
         factors: Of the factors of a large catalogue.
+        frequencies: Of its spectrum, for the square root of the number of training users.
         most_edges: Edges kept of each item and sort before they are fused; all of a catalogue
             whose edges are a full table, and fewer of one of which they would be too many.
     """
@@ -61,6 +64,7 @@ class EvidenceOptions:
         (0.8, 0.5),  # a dense one
     )
     factors: IALS = field(default_factory=IALS)
+    frequencies: float = 2.0
     most_edges: int = 1000
 
 
@@ -74,6 +78,7 @@ class EvidenceChoice:
         factors: Of a large catalogue; None where it is small, or too large for these.
         most_edges: Edges kept of each item and sort before they are fused.
         far_walks: Whether walks go on for another round.
+        frequencies: Of the spectrum; 0 where there are no factors.
     """
 
     bayes: NaiveBayes
@@ -81,6 +86,7 @@ class EvidenceChoice:
     factors: IALS | None
     most_edges: int
     far_walks: bool = False
+    frequencies: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,8 @@ def build_evidence(data: TrainingData, choice: EvidenceChoice) -> Evidence:
         kept["far_walks"] = _to_scale(far)
     if choice.factors is not None:
         kept["factors"] = _to_scale(factor_edges(data, choice.factors, choice.most_edges))
+    if choice.frequencies:
+        kept["spectrum"] = _to_scale(spectral_edges(data, choice.frequencies, choice.most_edges))
     return Evidence(lifts, kept)
 
 
@@ -151,10 +159,13 @@ def choose_evidence(
     walks = max(options.walks, key=judge.walks)
     n = data.num_items
     if is_full(n):
-        return EvidenceChoice(bayes, walks, None, n, far_walks=False), judge.figures
-    factors = options.factors if n <= FACTORS_MOST_ITEMS else None
+        return EvidenceChoice(bayes, walks, None, n), judge.figures
     most = min(options.most_edges, max(1, MOST_EDGES // n))
-    return EvidenceChoice(bayes, walks, factors, most, far_walks=True), judge.figures
+    chosen = EvidenceChoice(bayes, walks, None, most, far_walks=True)
+    if n <= FACTORS_MOST_ITEMS:
+        frequencies = max(1, round(options.frequencies * data.x.shape[0] ** 0.5))
+        chosen = replace(chosen, factors=options.factors, frequencies=frequencies)
+    return chosen, judge.figures
 
 
 def _bayes(data: TrainingData, options: NaiveBayes) -> tuple[sparse.csr_array, sparse.csr_array]:

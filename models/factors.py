@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated, Any, ClassVar
@@ -13,7 +12,7 @@ from scipy import sparse
 
 from firstedge.graph.errors import MissingDependency
 from firstedge.models.baselines import PriorWeight, TrainingData, given_items
-from firstedge.models.edges import prune_blocks, rows_at_once
+from firstedge.models.edges import prune_factors
 from firstedge.models.scorer import UserBatch
 from firstedge.models.space import Range
 
@@ -108,13 +107,4 @@ def factor_edges(data: TrainingData, options: IALS, most: int) -> sparse.csr_arr
     solved = np.linalg.solve(y.T @ y + options.regularization * np.eye(y.shape[1]), y.T).T
     leverage = np.vecdot(solved, y)[:, None]
     x = ((1 + options.alpha) / (1 + options.alpha * leverage) * solved).astype(np.float32)
-    ends, step = y.T.astype(np.float32), rows_at_once(len(y))
-
-    def blocks() -> Iterator[Floats]:
-        for start in range(0, len(y), step):
-            block = x[start : start + step] @ ends
-            rows = np.arange(len(block))
-            block[rows, start + rows] = 0
-            yield block
-
-    return prune_blocks(blocks(), most, data.importance)
+    return prune_factors(x, y.astype(np.float32), most, data.importance)

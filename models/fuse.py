@@ -46,6 +46,7 @@ USUAL = {
     "walks": 3.0,
     "far_walks": 3.0,
     "factors": 3.0,
+    "spectrum": 3.0,
     "edges": 1.0,
     "lean": 1.0,
     "patterns": 1.0,
@@ -58,9 +59,9 @@ USUAL = {
 # Coefficients that climbs start from: everything, little more than walks, and much of the net.
 STARTS: tuple[Mapping[str, float], ...] = (
     {"prior": 0.5, "bayes": 0.3, "walks": 1.5, "far_walks": 3.0, "factors": 1.5}
-    | {"net": 0.5, "category": 0.3, "start_prior": 0.5, "start_net": 0.5},
-    {"prior": 0.5, "walks": 4.0, "net": 0.5, "start_prior": 1.0},
-    {"prior": 0.1, "bayes": 0.2, "factors": 0.5, "net": 1.0, "start_recent": 1.0},
+    | {"spectrum": 1.5, "net": 0.5, "category": 0.3, "start_prior": 0.5, "start_net": 0.5},
+    {"prior": 0.5, "walks": 4.0, "spectrum": 1.5, "net": 0.5, "start_prior": 1.0},
+    {"prior": 0.1, "bayes": 0.2, "factors": 0.5, "spectrum": 1.5, "net": 1.0, "start_recent": 1.0},
 )
 
 

@@ -114,6 +114,7 @@ def rows_of_fusion() -> tuple[Row, ...]:
         channel("walks (RP3beta)", "walks"),
         channel("far walks", "far_walks"),
         channel("factors (iALS)", "factors"),
+        channel("spectrum (low-pass filter)", "spectrum"),
         channel("all edges", *SORTS, *fuse.PARTS),
         channel("lean", "lean"),
         channel("patterns", "patterns"),

@@ -36,6 +36,14 @@ def training_of(
     return TrainingData(histories, CategoryTree(column, roots), no_text if text is None else text)
 
 
+def random_data(num_users: int = 40, num_items: int = 9, seed: int = 0) -> TrainingData:
+    """Users with some items each, in any order."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, num_items, num_users)
+    users = [rng.permutation(num_items)[:length].tolist() for length in lengths]
+    return training_of(histories_of(*users, num_items=num_items))
+
+
 def users_of(*users: list[int], num_items: int = NUM_ITEMS) -> UserBatch:
     """Users who are given these items; an empty list is a stranger."""
     return UserBatch.of(Given.of(histories_of(*users, num_items=num_items), WEIGHTS))

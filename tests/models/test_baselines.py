@@ -25,7 +25,7 @@ from firstedge.models.neighbours import (
     SmoothedBayes,
 )
 from firstedge.models.protocol import top_k
-from tests.models.small import checkerboard, histories_of, training_of, users_of
+from tests.models.small import checkerboard, histories_of, random_data, training_of, users_of
 
 BOUGHT_TOGETHER: list[Method] = [
     ItemKNN(),
@@ -38,13 +38,6 @@ BOUGHT_TOGETHER: list[Method] = [
     Blend(SmoothedBayes(), ItemKNN(), Ease(ridge=1.0)),
     Blend(SmoothedBayes(), RP3Beta(), None),
 ]
-
-
-def random_data(num_users: int = 40, num_items: int = 9, seed: int = 0) -> TrainingData:
-    rng = np.random.default_rng(seed)
-    lengths = rng.integers(1, num_items, num_users)
-    users = [rng.permutation(num_items)[:length].tolist() for length in lengths]
-    return training_of(histories_of(*users, num_items=num_items))
 
 
 def by_hand(

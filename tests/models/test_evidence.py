@@ -61,22 +61,23 @@ def test_far_walks_go_on_where_walks_end(monkeypatch: pytest.MonkeyPatch, cells:
     assert some.max(axis=1).toarray().tolist() == found.max(axis=1).tolist()
 
 
-def test_a_large_catalogue_has_far_walks_and_factors(
+def test_a_large_catalogue_has_further_sorts_of_edges(
     learner: Learner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = EvidenceOptions(factors=IALS(factors=4), most_edges=7)
+    options = EvidenceOptions(factors=IALS(factors=4), frequencies=0.5, most_edges=7)
     choice, _ = choose_evidence(learner.data, learner.arena, options)
     assert (choice.factors, choice.most_edges, choice.far_walks) == (None, 60, False)
     assert list(build_evidence(learner.data, choice).edges) == ["bayes", "walks"]
     monkeypatch.setattr(patterns, "FULL_CELLS", 60**2 - 1)
     choice, _ = choose_evidence(learner.data, learner.arena, options)
     assert (choice.factors, choice.most_edges, choice.far_walks) == (IALS(factors=4), 7, True)
+    assert choice.frequencies == round(0.5 * len(learner.split.train) ** 0.5)
     edges = build_evidence(learner.data, choice).edges
-    assert list(edges) == ["bayes", "walks", "far_walks", "factors"]
-    for name in ("far_walks", "factors"):
+    assert list(edges) == ["bayes", "walks", "far_walks", "factors", "spectrum"]
+    for name in ("far_walks", "factors", "spectrum"):
         assert np.diff(edges[name].indptr).max() == 7
         assert edges[name].max(axis=1).toarray().mean() == pytest.approx(1, rel=1e-4)
     monkeypatch.setattr(evidence, "FACTORS_MOST_ITEMS", 59)
     monkeypatch.setattr(evidence, "MOST_EDGES", 60 * 3)
     choice, _ = choose_evidence(learner.data, learner.arena, options)
-    assert (choice.factors, choice.most_edges) == (None, 3)
+    assert (choice.factors, choice.frequencies, choice.most_edges) == (None, 0, 3)

@@ -17,6 +17,7 @@ from firstedge.models.batches import user_tensors, with_profiles
 from firstedge.models.bundle import EXTRA, Bundle, Coefficients
 from firstedge.models.card import model_card
 from firstedge.models.closed_forms import CategoryTree
+from firstedge.models.evidence import SORTS
 from firstedge.models.fit import FitOptions, Watch
 from firstedge.models.fuse import NONE, PARTS, TERMS, Terms, late_popularity
 from firstedge.models.net import NetOptions
@@ -214,7 +215,7 @@ def test_an_update_keeps_the_sorts_of_edges_of_a_large_catalogue(
     monkeypatch.setattr(patterns, "FULL_CELLS", 59**2)
     options = replace(OPTIONS, fit=replace(OPTIONS.fit, epochs=1))
     large = train(shop, options, split)
-    assert large.about["fusion"]["mix"].keys() == {"bayes", "walks", "far_walks", "factors"}
+    assert large.about["fusion"]["mix"].keys() == set(SORTS)
     monkeypatch.setattr(patterns, "FULL_CELLS", 1 << 25)
     fresh = update_bundle(large, shop)
     assert len(fresh.edges) > 0
