@@ -110,26 +110,35 @@ class QuickDesk:
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let requests in as long as they come and it is time; then answer."""
+        if self._more_may_come():
+            loop.call_soon(self._turn, loop)
+            return
+        self._answer()
+        if self._waiting:
+            self._begin_turn(loop)
+
+    def _more_may_come(self) -> bool:
         self._still = self._still + 1 if self._arrivals == self._seen else 0
         self._seen = self._arrivals
         longest = max(_LEAST_TURN, _LETTING_IN * self._batch_seconds)
         enough = _STILL_COMING if self._coming else _STILL
-        if self._still < enough and perf_counter() - self._turn_began < longest:
-            loop.call_soon(self._turn, loop)
-            return
+        return self._still < enough and perf_counter() - self._turn_began < longest
+
+    def _answer(self) -> None:
+        """Answer those who are next, but refuse those whose turn comes late."""
         self._coming = 0  # a ranking that others answer, or that was given up, never comes
         refuses_most = self._share <= 0.5
         self._refuse_late(refuses_most)
-        if tickets := take(self._waiting, _FEW if refuses_most else AT_ONCE):
-            self._answer_began = perf_counter()
-            results = answered(tickets)
-            now = perf_counter()
-            seconds = now - self._answer_began
-            self._batch_seconds += (1 - KEEP) * (seconds - self._batch_seconds)
-            self._pace += (1 - KEEP) * ((now - self._turn_began) / len(tickets) - self._pace)
-            hand_out(tickets, results)
-        if self._waiting:
-            self._begin_turn(loop)
+        tickets = take(self._waiting, _FEW if refuses_most else AT_ONCE)
+        if not tickets:
+            return
+        self._answer_began = perf_counter()
+        results = answered(tickets)
+        now = perf_counter()
+        seconds = now - self._answer_began
+        self._batch_seconds += (1 - KEEP) * (seconds - self._batch_seconds)
+        self._pace += (1 - KEEP) * ((now - self._turn_began) / len(tickets) - self._pace)
+        hand_out(tickets, results)
 
     def _refuse_late(self, refuses_most: bool) -> None:
         """Refuse those who have waited for long, but for a few."""
