@@ -7,11 +7,14 @@ graph convolution learns is mostly such a filter, which needs no learning.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
 from firstedge.models.baselines import TrainingData
 from firstedge.models.edges import prune_factors
+
+Floats = npt.NDArray[np.float32]
 
 # Of counts, by which what is given speaks the softer the more popular it is; by half in GF-CF.
 _TEMPER = 0.25
@@ -20,17 +23,28 @@ _TEMPER = 0.25
 def spectral_edges(data: TrainingData, rank: int, most: int, seed: int = 0) -> sparse.csr_array:
     """The strongest edges of a low-pass filter, float32[n, n]: n_i^-.25 (V V^T)_ij n_j^.5.
 
-    V are the leading right singular vectors of D_u^-.5 X D^-.5, users and items by their degrees.
-
     Args:
         data: Training users.
         rank: Frequencies that pass, at most.
         most: Edges to keep of each item.
         seed: Of the factorisation.
     """
-    lengths = np.maximum(np.diff(data.x.indptr), 1).astype(np.float32)[:, None]
-    counts = np.maximum(data.counts, 1).astype(np.float32)
-    normal = sparse.csr_array(data.x / np.sqrt(lengths) / np.sqrt(counts))
-    passed = min(rank, *normal.shape)
-    _, _, v = randomized_svd(normal, passed, n_iter=4, random_state=seed)
-    return prune_factors((v / counts**_TEMPER).T, (v * np.sqrt(counts)).T, most, data.importance)
+    v, counts = low_frequencies(data.x, rank, seed), np.maximum(data.counts, 1)[:, None]
+    starts, ends = v * counts**-_TEMPER, v * np.sqrt(counts)
+    return prune_factors(starts.astype(np.float32), ends.astype(np.float32), most, data.importance)
+
+
+def low_frequencies(x: sparse.csr_array, rank: int, seed: int = 0) -> Floats:
+    """V, float32[n, rank] at most: the leading right singular vectors of D_u^-.5 X D^-.5.
+
+    Args:
+        x: float32[num_users, n]; D_u and D are the degrees of users and items.
+        rank: How many.
+        seed: Of the factorisation.
+    """
+    lengths = np.maximum(np.diff(x.indptr), 1).astype(np.float32)[:, None]
+    counts = np.maximum(np.asarray(x.sum(0), np.float32), 1)
+    normal = sparse.csr_array(x / np.sqrt(lengths) / np.sqrt(counts))
+    rank = min(rank, *normal.shape)
+    _, _, v = randomized_svd(normal, rank, n_iter=4, random_state=seed)
+    return np.ascontiguousarray(v.T, np.float32)

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from benchmarks.quality import graphsage, learning, lightgcn, multvae, sasrec, search
+from benchmarks.quality import gfcf, graphsage, learning, lightgcn, multvae, sasrec, search
 from benchmarks.quality.cells import RESULTS, Cell, figures_of, read_cell, write_cell
 from benchmarks.quality.learning import Learner
 from benchmarks.quality.search import ONE_TRIAL, Budget, Found
@@ -104,12 +104,14 @@ def starts() -> dict[str, tuple[Method | Learner, ModuleType | None]]:
     found: dict[str, tuple[Method | Learner, ModuleType | None]] = {
         method.name: (method, None) for method in singles()
     }
+    found[gfcf.GFCF.name] = gfcf.GFCF(), gfcf
     return found | {method.name: (method, module) for method, module in neural_methods()}
 
 
 def method_names() -> tuple[str, ...]:
     """All methods, in the order in which they are measured."""
-    return (*(method.name for method in singles()), Blend.name, OURS, *neural_names())
+    quick = (method.name for method in singles())
+    return (*quick, gfcf.GFCF.name, Blend.name, OURS, *neural_names())
 
 
 class Worker:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from benchmarks.quality import graphsage, lightgcn, multvae, sasrec
+from benchmarks.quality import gfcf, graphsage, lightgcn, multvae, sasrec
 from benchmarks.quality.learning import Learner, Watch, WithPrior, mean_of_given
 from firstedge.graph.histories import Given
 from firstedge.models.baselines import TrainingData
@@ -217,3 +217,19 @@ def test_no_edge_speaks_for_itself() -> None:
     users, items = data.x.nonzero()
     assert not graph[users[asked], items[asked]].any()
     assert graph[users[~asked], items[~asked]].all()
+
+
+def test_gfcf_filters_by_its_formula() -> None:
+    data = random_data()
+    x = data.x.toarray().astype(float)
+    lengths, counts = x.sum(1), x.sum(0)
+    r = x / np.sqrt(np.outer(lengths, counts))
+    v = np.linalg.svd(r)[2][:3].T
+    linear = r.T @ r
+    np.fill_diagonal(linear, 0)
+    method = gfcf.GFCF(frequencies=3, low_pass=0.7, temper=0.25, prior=0.01)
+    scores = method.fit(data).score(users_of([0, 4], [], num_items=9))
+    low_pass = counts[:, None] ** -0.25 * (v @ v.T) * np.sqrt(counts)
+    edges = (linear + 0.7 * low_pass)[[0, 4]].sum(0) / np.sqrt(2)
+    np.testing.assert_allclose(scores[0], 0.01 * data.log_prior + edges, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scores[1], 0.01 * data.log_prior, rtol=1e-6)
