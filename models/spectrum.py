@@ -20,31 +20,29 @@ Floats = npt.NDArray[np.float32]
 _TEMPER = 0.25
 
 
-def spectral_edges(data: TrainingData, rank: int, most: int, seed: int = 0) -> sparse.csr_array:
+def spectral_edges(data: TrainingData, rank: int, most: int) -> sparse.csr_array:
     """The strongest edges of a low-pass filter, float32[n, n]: n_i^-.25 (V V^T)_ij n_j^.5.
 
     Args:
         data: Training users.
         rank: Frequencies that pass, at most.
         most: Edges to keep of each item.
-        seed: Of the factorisation.
     """
-    v, counts = low_frequencies(data.x, rank, seed), np.maximum(data.counts, 1)[:, None]
+    v, counts = low_frequencies(data.x, rank), np.maximum(data.counts, 1)[:, None]
     starts, ends = v * counts**-_TEMPER, v * np.sqrt(counts)
     return prune_factors(starts.astype(np.float32), ends.astype(np.float32), most, data.importance)
 
 
-def low_frequencies(x: sparse.csr_array, rank: int, seed: int = 0) -> Floats:
+def low_frequencies(x: sparse.csr_array, rank: int) -> Floats:
     """V, float32[n, rank] at most: the leading right singular vectors of D_u^-.5 X D^-.5.
 
     Args:
         x: float32[num_users, n]; D_u and D are the degrees of users and items.
         rank: How many.
-        seed: Of the factorisation.
     """
     lengths = np.maximum(np.diff(x.indptr), 1).astype(np.float32)[:, None]
     counts = np.maximum(np.asarray(x.sum(0), np.float32), 1)
     normal = sparse.csr_array(x / np.sqrt(lengths) / np.sqrt(counts))
     rank = min(rank, *normal.shape)
-    _, _, v = randomized_svd(normal, rank, n_iter=4, random_state=seed)
+    _, _, v = randomized_svd(normal, rank, n_iter=4, random_state=0)
     return np.ascontiguousarray(v.T, np.float32)
