@@ -32,6 +32,8 @@ _PRIORS_BESIDE_BAYES = (0.5, 1.0)
 _PRIORS_BESIDE_WALKS = (0.03, 0.1, 0.3)
 # Edges of a sort at most: half a GiB.
 MOST_EDGES = 1 << 26
+# Frequencies at most: more of them take longer, and tell nothing more where it was tried.
+MOST_FREQUENCIES = 512
 # Items that a far walk passes through, and where it goes on from there, at most.
 _PASSED, _ONWARD = 100, 300
 
@@ -163,7 +165,8 @@ def choose_evidence(
     most = min(options.most_edges, max(1, MOST_EDGES // n))
     chosen = EvidenceChoice(bayes, walks, None, most, far_walks=True)
     if n <= FACTORS_MOST_ITEMS:
-        frequencies = max(1, round(options.frequencies * data.x.shape[0] ** 0.5))
+        frequencies = round(options.frequencies * data.x.shape[0] ** 0.5)
+        frequencies = min(max(1, frequencies), MOST_FREQUENCIES)
         chosen = replace(chosen, factors=options.factors, frequencies=frequencies)
     return chosen, judge.figures
 

@@ -77,6 +77,9 @@ def test_a_large_catalogue_has_further_sorts_of_edges(
     for name in ("far_walks", "factors", "spectrum"):
         assert np.diff(edges[name].indptr).max() == 7
         assert edges[name].max(axis=1).toarray().mean() == pytest.approx(1, rel=1e-4)
+    monkeypatch.setattr(evidence, "MOST_FREQUENCIES", 2)
+    choice, _ = choose_evidence(learner.data, learner.arena, options)
+    assert choice.frequencies == 2
     monkeypatch.setattr(evidence, "FACTORS_MOST_ITEMS", 59)
     monkeypatch.setattr(evidence, "MOST_EDGES", 60 * 3)
     choice, _ = choose_evidence(learner.data, learner.arena, options)
