@@ -16,7 +16,7 @@ from firstedge.models.edges import prune_factors
 
 Floats = npt.NDArray[np.float32]
 
-# Of counts, by which what is given speaks the softer the more popular it is; by half in GF-CF.
+# Of the degrees of what is given; half in GF-CF.
 _TEMPER = 0.25
 
 
@@ -28,9 +28,21 @@ def spectral_edges(data: TrainingData, rank: int, most: int) -> sparse.csr_array
         rank: Frequencies that pass, at most.
         most: Edges to keep of each item.
     """
-    v, counts = low_frequencies(data.x, rank), np.maximum(data.counts, 1)[:, None]
-    starts, ends = v * counts**-_TEMPER, v * np.sqrt(counts)
-    return prune_factors(starts.astype(np.float32), ends.astype(np.float32), most, data.importance)
+    x, y = low_pass(low_frequencies(data.x, rank), data.counts, _TEMPER)
+    return prune_factors(x, y, most, data.importance)
+
+
+def low_pass(v: Floats, counts: Floats, temper: float) -> tuple[Floats, Floats]:
+    """Factors x and y, float32[n, r], of the filter x y^T = D^-temper V V^T D^.5.
+
+    Args:
+        v: float32[n, r], V.
+        counts: float32[n], users of each item.
+        temper: 0.5 as published; the less, the louder a popular item speaks.
+    """
+    degrees = np.maximum(counts, 1)[:, None]
+    x, y = v * degrees**-temper, v * np.sqrt(degrees)
+    return x.astype(np.float32), y.astype(np.float32)
 
 
 def low_frequencies(x: sparse.csr_array, rank: int) -> Floats:

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from firstedge.models.baselines import AdditiveRanker, TrainingData
+from firstedge.models.baselines import AdditiveRanker, MatrixChannel, TrainingData
 from firstedge.models.space import Choice, Range
-from firstedge.models.spectrum import low_frequencies
+from firstedge.models.spectrum import low_frequencies, low_pass
 
 Floats = npt.NDArray[np.float32]
 
@@ -46,34 +46,21 @@ class GFCF:
     def fit(self, data: TrainingData) -> AdditiveRanker:
         """See `Method`."""
         v = data.once("low frequencies", lambda: low_frequencies(data.x, MOST))
-        v = v[:, : self.frequencies]
-        counts = np.maximum(data.counts, 1).astype(np.float32)
-        low_pass = Filter(v * (counts**-self.temper)[:, None], (v * np.sqrt(counts)[:, None]).T)
-        roots = 1 / np.sqrt(counts)
+        low = Filter(*low_pass(v[:, : self.frequencies], data.counts, self.temper))
+        roots = 1 / np.sqrt(np.maximum(data.counts, 1))
         linear = data.cooccurrence(1.0).multiply(roots[:, None]).multiply(roots)
-        edges = Edges(sparse.csr_array(linear, dtype=np.float32))
+        edges = MatrixChannel(sparse.csr_array(linear, dtype=np.float32))
         prior = np.float32(self.prior) * data.log_prior
-        return AdditiveRanker(prior, ((1.0, edges), (self.low_pass, low_pass)))
-
-
-@dataclass(frozen=True)
-class Edges:
-    """A sparse filter, float32[n, n]."""
-
-    matrix: sparse.csr_array
-
-    def spread(self, items: sparse.csr_array) -> Floats:
-        """See `Channel`."""
-        return np.asarray((items @ self.matrix).toarray(), np.float32)
+        return AdditiveRanker(prior, ((1.0, edges), (self.low_pass, low)))
 
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter by its factors, float32[n, r] and float32[r, n]."""
+    """A filter by its factors: x y^T, both float32[n, r]."""
 
-    starts: Floats
-    ends: Floats
+    x: Floats
+    y: Floats
 
     def spread(self, items: sparse.csr_array) -> Floats:
         """See `Channel`."""
-        return np.asarray((items @ self.starts) @ self.ends, np.float32)
+        return np.asarray((items @ self.x) @ self.y.T, np.float32)
