@@ -7,8 +7,9 @@ A view has a weight, the seconds spent: long ones (of weight 1) are three times 
 short ones (of weight 0.2). Some users name a category that interests them, their taste nine times
 in ten.
 
-What a user goes on to buy is the question. With the taste at the cut known, the best possible
-answer is the taste's bestsellers: `bestsellers` is that oracle.
+What a user goes on to buy is the question. The best possible answer is the expected chance of each
+item under the posterior of the taste, by Bayes' rule from the first events and all of the above:
+`best_answer`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ TRUTH = {"short view": 0.2, "long view": 0.6, "cart": 0.75, "purchase": 0.95}
 LONG_VIEWS = 0.4
 SHARES = (0.6, 0.15, 0.25)  # of views, carts and purchases
 INTERESTED, HONEST = 0.3, 0.9
+CHANGE = 0.5  # the probability that a taste changes once, before any of these events alike
+CHANGES = range(2, 10)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ def _tastes(
 ) -> Ints:
     """int64[events]: a user's first taste, and from some event on another one."""
     first, second = rng.integers(0, num_categories, (2, len(lengths)))
-    change = np.where(rng.random(len(lengths)) < 0.5, rng.integers(2, 10, len(lengths)), 99)
+    when = rng.random(len(lengths)), rng.integers(CHANGES.start, CHANGES.stop, len(lengths))
+    change = np.where(when[0] < CHANGE, when[1], 99)
     return np.where(place >= change[users], second[users], first[users])
 
 
@@ -145,6 +149,46 @@ def _snapshot(histories: Histories, column: Ints, num_categories: int) -> Snapsh
         item_text=np.zeros((n, 0), np.float32),
         category_text=np.zeros((num_categories, 0), np.float32),
     )
+
+
+def best_answer(shop: KindShop, given: Histories, events: int) -> Floats:
+    """The expected chance of each item at a user's next event, by all that the first ones say.
+
+    Args:
+        shop: The shop.
+        given: The first events of users, as many of each.
+        events: How many.
+
+    Returns:
+        float32[users, items].
+    """
+    # [users, events, tastes], the probability of each event by the taste at that time.
+    likely = _likelihoods(shop, given).reshape(len(given), events, -1)
+    tastes = likely.shape[2]
+    never = 1 - CHANGE * sum(change <= events for change in CHANGES) / len(CHANGES)
+    posterior = never * likely.prod(1) / tastes
+    for change in CHANGES:
+        if change <= events:
+            before = likely[:, :change].prod(1).mean(1, keepdims=True)
+            after = likely[:, change:].prod(1) / tastes
+            posterior += CHANGE / len(CHANGES) * before * after
+    posterior /= posterior.sum(1, keepdims=True)
+    return np.asarray(posterior @ shop.chances, np.float32)
+
+
+def _likelihoods(shop: KindShop, h: Histories) -> npt.NDArray[np.float64]:
+    """float64[events, tastes], up to a factor that all tastes share."""
+    tastes = len(shop.chances)
+    shown = np.concatenate((shop.snapshot.primary, np.arange(tastes)))[h.targets]
+    view = np.where(h.weights < 1, TRUTH["short view"], TRUTH["long view"])
+    true = np.select(
+        [h.kinds == VIEW, h.kinds == CART, h.kinds == PURCHASE],
+        [view, TRUTH["cart"], TRUTH["purchase"]],
+        HONEST,
+    )
+    found = np.repeat((1 - true)[:, None] / tastes, tastes, 1)
+    found[np.arange(len(shown)), shown] += true
+    return found
 
 
 def hidden(h: Histories, what: str, seed: int = 0) -> Histories:

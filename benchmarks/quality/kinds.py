@@ -1,8 +1,8 @@
 """What kinds of events, their weights, times and interests bring, where the truth is known.
 
 A shop is drawn (see `kind_shop.py`), the model is trained on all of it and on the same with one
-thing hidden, and asked what strangers go on to buy after their first events. The oracle knows each
-stranger's taste at that time.
+thing hidden, and asked what strangers go on to buy after their first events. The best possible
+answer is told beside it: what the same events say by Bayes' rule, were all probabilities known.
 
 Example: python -m benchmarks.quality.kinds
 """
@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.quality.kind_shop import PURCHASE, Floats, KindShop, hidden, kind_shop
+from benchmarks.quality.kind_shop import PURCHASE, Floats, KindShop, best_answer, hidden, kind_shop
 from firstedge.graph.histories import Given, Histories, kind_weights
 from firstedge.loaders.split import Split, split_users
 from firstedge.models import metrics
@@ -29,6 +29,7 @@ from firstedge.models.train import TrainOptions, train
 GIVEN = (1, 2, 4, 8)
 HIDDEN = ("kinds", "weights", "times", "views", "interests")
 K = 10
+BEST = "the best possible"
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def main() -> None:
     everything = figures["everything"]
     for name, row in figures.items():
         cells = [f"{mean:.4f}" for mean in row.mean(1)]
-        if name not in ("everything", "the oracle"):
+        if name != "everything":
             gaps = metrics.relative_differences(everything, row)
             cells = [
                 f"{cell}, everything {100 * gap.mean:+.1f} % ({100 * gap.low:+.1f} to "
@@ -70,7 +71,10 @@ def compare(
     split = split_users(snapshot)
     full = train(snapshot, options, split)
     asked = [_asked(shop, split, events) for events in GIVEN]
-    figures = {"the oracle": np.stack([_oracle(shop, split, events) for events in GIVEN])}
+    best = [
+        best_answer(shop, given, events) for events, (given, _) in zip(GIVEN, asked, strict=True)
+    ]
+    figures = {BEST: np.stack([_ndcg(b, *one) for b, one in zip(best, asked, strict=True)])}
     figures["everything"] = _figures(full, asked, "")
     for what in hide:
         less = replace(snapshot, histories=hidden(snapshot.histories, what))
@@ -119,13 +123,6 @@ def _figures(bundle: Bundle, asked: Sequence[tuple[Histories, Targets]], what: s
         scores = scorer.score(UserBatch.of(Given.of(told, weights)))
         rows.append(_ndcg(scores, given, targets))
     return np.stack(rows)
-
-
-def _oracle(shop: KindShop, split: Split, events: int) -> Floats:
-    h = shop.snapshot.histories
-    at = h.offsets[:-1][split.test] + events
-    given, targets = _asked(shop, split, events)
-    return _ndcg(shop.chances[shop.tastes[at]], given, targets)
 
 
 def _ndcg(scores: Floats, given: Histories, targets: Targets) -> Floats:

@@ -12,8 +12,16 @@ from benchmarks.quality.ablate import (
     table,
     without_categories,
 )
-from benchmarks.quality.kind_shop import INTEREST, PURCHASE, TRUTH, VIEW, hidden, kind_shop
-from benchmarks.quality.kinds import compare, learned_weights
+from benchmarks.quality.kind_shop import (
+    INTEREST,
+    PURCHASE,
+    TRUTH,
+    VIEW,
+    best_answer,
+    hidden,
+    kind_shop,
+)
+from benchmarks.quality.kinds import BEST, compare, learned_weights
 from benchmarks.quality.new_items import FROZEN, NONE, TUNED, ask, hide, recall, text_table
 from firstedge.loaders.split import split_users
 from firstedge.models.fit import FitOptions
@@ -54,14 +62,36 @@ def test_what_is_hidden_is_hidden() -> None:
     assert sorted(shuffled.targets[first]) == sorted(h.targets[first])
 
 
-def test_the_model_comes_between_popularity_and_the_oracle() -> None:
+def test_the_best_answer_is_as_sure_as_it_is_right() -> None:
+    shop = kind_shop(4000)
+    h = shop.snapshot.histories
+    place = np.arange(len(h.targets)) - np.repeat(h.offsets[:-1], np.diff(h.offsets))
+    for events in (1, 3, 8):
+        expected = best_answer(shop, h.where(place < events), events)
+        assert np.allclose(expected.sum(1), 1, atol=1e-5)
+        # The chance that the next purchase is on one of an item's category, by the answer.
+        sure = expected @ (shop.chances > 0).T.astype(np.float32)
+        right = sure.argmax(1) == shop.tastes[h.offsets[:-1] + events]
+        assert abs(sure.max(1).mean() - right.mean()) < 0.02
+
+
+def test_the_best_answer_weighs_by_bayes_rule() -> None:
+    shop = kind_shop(500)
+    h = shop.snapshot.histories
+    first = h.where(np.isin(np.arange(len(h.targets)), h.offsets[:-1]))
+    bought = np.flatnonzero((first.kinds == PURCHASE) & (first.targets < 400))[0]
+    category = shop.snapshot.primary[first.targets[bought]]
+    found = best_answer(shop, first, 1)[bought] @ (shop.chances[category] > 0)
+    assert np.isclose(found, 0.95 + 0.05 / 20)
+
+
+def test_the_model_comes_between_popularity_and_the_best_possible() -> None:
     figures, bundle = compare(kind_shop(1200, 200, 10), ("interests",), QUICK)
-    oracle, ours, without, popularity = (
-        figures[name].mean()
-        for name in ("the oracle", "everything", "without interests", "popularity")
+    best, ours, without, popularity = (
+        figures[name].mean() for name in (BEST, "everything", "without interests", "popularity")
     )
-    assert 2 * popularity < ours < oracle
-    assert 2 * popularity < without < oracle
+    assert 2 * popularity < ours < best
+    assert 2 * popularity < without < best
     assert learned_weights(bundle)["an interest's lifts"] > 0
 
 

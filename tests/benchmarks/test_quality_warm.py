@@ -7,19 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import sparse
 
-from benchmarks.quality.warm import (
-    FilterOptions,
-    GraphFilter,
-    K,
-    choose_filter,
-    hold_out_items,
-    measure,
-    read_split,
-)
-from firstedge.graph.histories import Given
-from firstedge.models.scorer import UserBatch
+from benchmarks.quality.gfcf import GFCF
+from benchmarks.quality.warm import K, measure, read_split
 
 Split = dict[str, list[str]]
 
@@ -43,7 +33,7 @@ def read(path: Path) -> Split:
     return {line.split()[0]: line.split()[1:] for line in path.read_text().splitlines()}
 
 
-def naive(train: Split, test: Split, columns: list[str], options: FilterOptions) -> tuple:
+def naive(train: Split, test: Split, columns: list[str], method: GFCF) -> tuple:
     """Recall@20 and NDCG@20 by loops, in double precision."""
     lengths = {user: len(items) for user, items in train.items()}
     degree = {i: sum(i in items for items in train.values()) for i in columns}
@@ -51,7 +41,7 @@ def naive(train: Split, test: Split, columns: list[str], options: FilterOptions)
     both = np.array(list(lengths.values()))[:, None] ** 0.5
     root = np.array([degree[i] for i in columns]) ** 0.5
     _, _, v = np.linalg.svd(dense / both / root, full_matrices=False)
-    low = options.share * (v[: options.rank].T @ v[: options.rank])
+    low = method.low_pass * (v[: method.frequencies].T @ v[: method.frequencies])
     recalls, gains = [], []
     for user, wanted in test.items():
         if user not in train:
@@ -61,11 +51,7 @@ def naive(train: Split, test: Split, columns: list[str], options: FilterOptions)
             for other, items in train.items():
                 if given in items:
                     for item in items:
-                        scores[item] += (
-                            lengths[other] ** (-2 * options.user)
-                            * degree[given] ** -options.item
-                            * degree[item] ** (options.item - 1)
-                        )
+                        scores[item] += 1 / lengths[other] / (degree[given] * degree[item]) ** 0.5
             for at, item in enumerate(columns):
                 near = low[columns.index(given), at]
                 scores[item] += near * degree[given] ** -0.5 * degree[item] ** 0.5
@@ -80,68 +66,19 @@ def naive(train: Split, test: Split, columns: list[str], options: FilterOptions)
 
 
 @pytest.mark.parametrize(
-    "options",
-    [FilterOptions(), FilterOptions(0.3, 0.7), FilterOptions(rank=8, share=0.3)],
-    ids=["linear", "powers", "low-pass"],
+    "method",
+    [GFCF(low_pass=0.0, prior=0.0), GFCF(frequencies=8, prior=0.0)],
+    ids=["linear", "low-pass"],
 )
 def test_recall_and_ndcg_are_those_of_plain_loops(
-    files: Path, tmp_path: Path, options: FilterOptions
+    files: Path, tmp_path: Path, method: GFCF
 ) -> None:
     warm = read_split(files, tmp_path, 10**9)
     train, test = read(files / "train.txt"), read(files / "test.txt")
     assert max(len(items) for items in test.values()) > K
     columns = list(warm.snapshot.items.ids)
     assert set(columns) == {item for items in train.values() for item in items}
-    found = measure(warm, lambda: GraphFilter.of(warm.data.x, options))
-    recall, ndcg = naive(train, test, columns, options)
+    found = measure(warm, lambda: method.fit(warm.data))
+    recall, ndcg = naive(train, test, columns, method)
     assert found["recall"] == pytest.approx(recall, abs=1e-9)
     assert found["ndcg"] == pytest.approx(ndcg, abs=1e-9)
-
-
-# User, then items, as in train.txt.
-TRAIN = {0: [0, 1, 2], 1: [1, 2, 3, 6], 2: [0, 3, 4, 5], 3: [2, 5, 6], 4: [1, 4], 5: [6, 0]}
-
-
-def dense(rank: int, share: float) -> np.ndarray:
-    """Scores of all users: x (R'R + share D^-1/2 V V' D^1/2), term by term."""
-    x = np.zeros((6, 7))
-    for user, items in TRAIN.items():
-        x[user, items] = 1
-    degrees = x.sum(0)
-    r = x / np.sqrt(x.sum(1))[:, None] / np.sqrt(degrees)
-    scores = x @ (r.T @ r)
-    if rank:
-        v = np.linalg.svd(r)[2][:rank].T
-        scores += share * x @ np.diag(degrees**-0.5) @ v @ v.T @ np.diag(degrees**0.5)
-    return scores
-
-
-@pytest.mark.parametrize(("rank", "share"), [(0, 0.3), (3, 0.3), (3, 1.0)])
-def test_the_filter_scores_by_its_formula(rank: int, share: float) -> None:
-    rows = [(user, item) for user, items in TRAIN.items() for item in items]
-    users, items = np.array(rows).T
-    x = sparse.csr_array((np.ones(len(rows), np.float32), (users, items)), shape=(6, 7))
-    offsets = np.concatenate(([0], np.cumsum([len(items) for items in TRAIN.values()])))
-    given = Given(
-        offsets,
-        items,
-        np.zeros(len(rows), np.int64),
-        np.arange(len(rows)),
-        np.ones(len(rows), np.float32),
-    )
-    scores = GraphFilter.of(x, FilterOptions(rank=rank, share=share)).score(UserBatch.of(given))
-    np.testing.assert_allclose(scores, dense(rank, share), atol=1e-5)
-
-
-def test_choices_see_nothing_of_what_is_asked(files: Path, tmp_path: Path) -> None:
-    warm = read_split(files, tmp_path, 10**9)
-    held = hold_out_items(warm, most_users=30)
-    assert len(held.case.users) <= 30
-    before, after = warm.data.histories, held.data.histories
-    assert len(before.targets) - len(after.targets) == len(held.case.targets.items) > 10
-    given = held.case.users.given
-    for row in range(len(held.case.users)):
-        own = set(given.targets[given.offsets[row] : given.offsets[row + 1]])
-        asked = held.case.targets.take(row, row + 1).items
-        assert own.isdisjoint(asked)
-    assert choose_filter(warm) == choose_filter(warm)
