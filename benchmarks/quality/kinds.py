@@ -16,7 +16,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.quality.kind_shop import PURCHASE, Floats, KindShop, best_answer, hidden, kind_shop
+from benchmarks.quality.kind_shop import (
+    HONEST,
+    PURCHASE,
+    TRUTH,
+    Floats,
+    KindShop,
+    best_answer,
+    hidden,
+    kind_shop,
+)
 from firstedge.graph.histories import Given, Histories, kind_weights
 from firstedge.loaders.split import Split, split_users
 from firstedge.models import metrics
@@ -76,12 +85,24 @@ def compare(
     ]
     figures = {BEST: np.stack([_ndcg(b, *one) for b, one in zip(best, asked, strict=True)])}
     figures["everything"] = _figures(full, asked, "")
+    figures["with true weights"] = _figures(with_true_weights(full, len(shop.chances)), asked, "")
     for what in hide:
         less = replace(snapshot, histories=hidden(snapshot.histories, what))
         figures[f"without {what}"] = _figures(train(less, options, split), asked, what)
     counts = np.asarray(full.table.counts, np.float32)
     figures["popularity"] = np.stack([_ndcg(np.tile(counts, (len(t), 1)), h, t) for h, t in asked])
     return figures, full
+
+
+def with_true_weights(bundle: Bundle, tastes: int) -> Bundle:
+    """The same with kinds that weigh as much as they say, a purchase as much as was learned.
+
+    What an event says is the logarithm of how much likelier it is by the taste it shows.
+    """
+    true = np.array([TRUTH["long view"], TRUTH["cart"], TRUTH["purchase"], HONEST])
+    says = np.log1p(tastes * true / (1 - true))
+    kind = bundle.kind[PURCHASE] + np.log(says / says[PURCHASE])
+    return replace(bundle, kind=kind.astype(np.float32))
 
 
 def learned_weights(bundle: Bundle) -> dict[str, float]:

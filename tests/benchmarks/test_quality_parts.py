@@ -21,7 +21,7 @@ from benchmarks.quality.kind_shop import (
     hidden,
     kind_shop,
 )
-from benchmarks.quality.kinds import BEST, compare, learned_weights
+from benchmarks.quality.kinds import BEST, compare, learned_weights, with_true_weights
 from benchmarks.quality.new_items import FROZEN, NONE, TUNED, ask, hide, recall, text_table
 from firstedge.loaders.split import split_users
 from firstedge.models.fit import FitOptions
@@ -93,6 +93,8 @@ def test_the_model_comes_between_popularity_and_the_best_possible() -> None:
     assert 2 * popularity < ours < best
     assert 2 * popularity < without < best
     assert learned_weights(bundle)["an interest's lifts"] > 0
+    true = np.exp(with_true_weights(bundle, 20).kind - bundle.kind[PURCHASE])
+    assert np.allclose(true, [0.578, 0.692, 1, 0.874], atol=1e-3)
 
 
 def test_an_ablation_is_a_paired_difference() -> None:
