@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.lightgcn_race import Stopwatch, race
+from benchmarks.quality.cells import read_cell
 from firstedge.graph.histories import kind_weights
 from firstedge.loaders.split import split_users
 from firstedge.models.protocol import build_cases
@@ -45,7 +46,10 @@ def test_the_clock_stops_at_the_best_and_while_users_are_asked() -> None:
 
 
 def test_a_race_tells_time_and_quality_of_both() -> None:
-    found = race(taste_shop(), minutes=0.05)
+    tuned = read_cell("amazon-beauty", "LightGCN", 0)
+    assert tuned is not None
+    found = race(taste_shop(), minutes=0.05, tuned=tuned)
+    assert found["search"] == {"fits": 20, "seconds": tuned.seconds}
     assert found["ratio"] == pytest.approx(
         found["seconds"]["lightgcn"] / found["seconds"]["ours"], rel=0.2, abs=0.1
     )
