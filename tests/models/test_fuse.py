@@ -8,7 +8,9 @@ import pytest
 from firstedge.loaders.split import split_users
 from firstedge.models import fuse as fuse_module
 from firstedge.models.assemble import Draft
+from firstedge.models.baselines import Popularity
 from firstedge.models.fuse import STARTS, FuseOptions, Fusion, finish, fuse
+from firstedge.models.fusion import Arena
 from firstedge.models.scorer import Scorer
 from firstedge.models.train import Learner
 from tests.models.drafts import OPTIONS, draft_of
@@ -57,3 +59,13 @@ def test_the_objective_is_what_the_bundle_reaches(
     bundle = finish(draft, fusion)
     assert np.diff(bundle.edges.offsets).max() == 3
     assert learner.wide.ndcg(Scorer(bundle).score) == pytest.approx(fusion.objective, abs=1e-5)
+
+
+def test_what_no_request_shows_has_a_usual_weight(learner: Learner, draft: Draft) -> None:
+    blind = fuse(draft, learner.first, HOW)  # validation users of whom nothing is given
+    assert blind.mix == {name: STARTS[0][name] for name in draft.evidence.edges}
+    assert blind.coefficients.prior == STARTS[0]["prior"]
+    popularity = Popularity().fit(learner.data)
+    later = Arena(learner.cases.cases[1:], learner.held.train.num_items)
+    told = later.ndcg(Scorer(finish(draft, blind)).score)
+    assert told > 1.2 * later.ndcg(popularity.score)
