@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from firstedge.loaders.mapping import load_mappings
     from firstedge.loaders.report import FileReport, ImportReport
     from firstedge.loaders.snapshot import Snapshot, read_snapshot
-    from firstedge.loaders.split import Split, split_time, split_users
+    from firstedge.loaders.split import Split, split_for_use, split_time, split_users
     from firstedge.loaders.text import TransformerEncoder
     from firstedge.models.bundle import Bundle
     from firstedge.models.bundle_file import load_bundle, save_bundle
@@ -120,6 +120,7 @@ __all__ = [
     "open_store",
     "read_snapshot",
     "save_bundle",
+    "split_for_use",
     "split_time",
     "split_users",
     "train",
@@ -161,7 +162,7 @@ _HOMES = {
     "loaders.mapping": ("load_mappings",),
     "loaders.report": ("FileReport", "ImportReport"),
     "loaders.snapshot": ("Snapshot", "read_snapshot"),
-    "loaders.split": ("Split", "split_time", "split_users"),
+    "loaders.split": ("Split", "split_for_use", "split_time", "split_users"),
     "loaders.text": ("TransformerEncoder",),
     "models.bundle": ("Bundle",),
     "models.bundle_file": ("load_bundle", "save_bundle"),

@@ -15,6 +15,9 @@ from firstedge.loaders.snapshot import Snapshot
 
 Ints = npt.NDArray[np.int64]
 
+# Users who shall decide at least, and of how many parts theirs is one: at least and at most.
+_LEAST_DECIDING = 50
+_PARTS = (4, 10)
 # Of the users known before a time, the share that came last and decides.
 _LAST_SHARE = 0.1
 
@@ -65,9 +68,7 @@ def folds_of(ids: Iterable[str], folds: int, seed: int = 0) -> Ints:
     return np.fromiter((value % folds for value in hashes), np.int64)
 
 
-def split_users(
-    snapshot: Snapshot, folds: int = 10, fold: int = 0, seed: int = 0, hold_test: bool = True
-) -> Split:
+def split_users(snapshot: Snapshot, folds: int = 10, fold: int = 0, seed: int = 0) -> Split:
     """Hold users out whole: one fold is test, the next validation, the rest train.
 
     Args:
@@ -75,21 +76,37 @@ def split_users(
         folds: How many folds.
         fold: Which of them is the test.
         seed: Another seed gives other folds.
-        hold_test: Whether there is a test; if not, its users train, for a model to be used.
 
     Raises:
         SettingsError: If there is no such fold.
     """
-    if folds < 2 + hold_test or not 0 <= fold < folds:
+    if folds < 3 or not 0 <= fold < folds:
         raise SettingsError(
-            f"there is no fold {fold} among {folds}: take at least {2 + hold_test} folds and one "
-            f"of 0..{folds - 1}"
+            f"there is no fold {fold} among {folds}: take at least 3 folds and one of "
+            f"0..{folds - 1}"
         )
     of = folds_of(snapshot.users, folds, seed)
-    test, validation = (of == fold) & hold_test, of == (fold + 1) % folds
+    test, validation = of == fold, of == (fold + 1) % folds
     return Split(
         np.flatnonzero(~(test | validation)), np.flatnonzero(validation), np.flatnonzero(test)
     )
+
+
+def split_for_use(snapshot: Snapshot, seed: int = 0) -> Split:
+    """Hold out those who decide and nobody else, for a model that is to be used.
+
+    They are a tenth of the users, of fewer than 500 with events a larger part: 50, at most a
+    quarter.
+
+    Args:
+        snapshot: The shop.
+        seed: Another seed holds out others.
+    """
+    active = np.count_nonzero(np.diff(snapshot.histories.offsets))
+    parts = int(np.clip(active // _LEAST_DECIDING, *_PARTS))
+    decides = folds_of(snapshot.users, parts, seed) == 1
+    nobody = np.empty(0, np.int64)
+    return Split(np.flatnonzero(~decides), np.flatnonzero(decides), nobody)
 
 
 def split_time(

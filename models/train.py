@@ -17,7 +17,7 @@ from firstedge.graph.errors import DataError
 from firstedge.graph.histories import Histories, kind_weights
 from firstedge.graph.text import TextEncoder
 from firstedge.loaders.snapshot import Snapshot
-from firstedge.loaders.split import Split, split_users
+from firstedge.loaders.split import Split, split_for_use
 from firstedge.models.assemble import Draft, Learned
 from firstedge.models.baselines import Popularity
 from firstedge.models.bundle import Bundle
@@ -115,7 +115,7 @@ def train(
     Args:
         snapshot: The shop.
         options: How; see `TrainOptions`.
-        split: Who teaches and who validates; a tenth of the users validates if None.
+        split: Who teaches and who validates; as `split_for_use` has it if None.
         watch: What goes on beside the training of the net: a checkpoint, a report.
         encoder: What the snapshot's texts were read with; needed to fine-tune it. The bundle is
             then the better one, by validation users, of two: with the encoder as it was, and with
@@ -129,7 +129,7 @@ def train(
     options, watch = options or TrainOptions(), watch or Watch()
     clock = _Clock(watch.say)
     begun = tunable(snapshot, encoder) if options.fine_tune.on else None
-    split = split or split_users(snapshot, seed=options.fit.seed)
+    split = split or split_for_use(snapshot, options.fit.seed)
     learner = Learner(snapshot, split, options)
     clock.lap("split")
     evidence = choose_evidence(learner.data, learner.arena, options.evidence)

@@ -27,7 +27,6 @@ from firstedge.graph.store import open_store
 from firstedge.loaders.importer import import_files
 from firstedge.loaders.mapping import parse_mappings
 from firstedge.loaders.snapshot import Snapshot, read_snapshot
-from firstedge.loaders.split import split_users
 from firstedge.models import metrics
 from firstedge.models.baselines import TrainingData
 from firstedge.models.closed_forms import CategoryTree
@@ -120,9 +119,7 @@ def main() -> None:
         "GF-CF": lambda: GFCF(prior=0.0).fit(data),
         "item-kNN": lambda: replace(ItemKNN(), prior=0.003).fit(data),
         "RP3beta": lambda: replace(RP3Beta(), prior=0.003).fit(data),
-        "firstedge": lambda: Scorer(
-            train(warm.snapshot, None, split_users(warm.snapshot, hold_test=False))
-        ),
+        "firstedge": lambda: Scorer(train(warm.snapshot)),
     }
     found: dict[str, Any] = {}
     for name, make in makers.items():

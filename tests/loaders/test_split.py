@@ -7,7 +7,14 @@ from firstedge.graph.errors import DataError, LeakageError, SettingsError
 from firstedge.graph.histories import NO_TIME, Events, Histories
 from firstedge.graph.vocabulary import Vocabulary
 from firstedge.loaders.snapshot import Snapshot
-from firstedge.loaders.split import Split, check_leakage, folds_of, split_time, split_users
+from firstedge.loaders.split import (
+    Split,
+    check_leakage,
+    folds_of,
+    split_for_use,
+    split_time,
+    split_users,
+)
 
 IDS = tuple(sorted(f"user {n}" for n in range(1000)))
 
@@ -52,11 +59,18 @@ def test_a_fold_belongs_to_the_id_not_to_the_row() -> None:
     assert tested != {IDS[row] for row in split_users(shop(ALL), seed=8).test}
 
 
-def test_without_a_test_its_users_train() -> None:
-    held, free = split_users(shop(ALL)), split_users(shop(ALL), hold_test=False)
+def test_for_use_all_but_a_tenth_train() -> None:
+    held, free = split_users(shop(ALL)), split_for_use(shop(ALL))
+    assert len(IDS) >= 500
     assert len(free.test) == 0
     np.testing.assert_array_equal(free.validation, held.validation)
     np.testing.assert_array_equal(free.train, np.union1d(held.train, held.test))
+
+
+@pytest.mark.parametrize(("active", "parts"), [(60, 4), (299, 5), (449, 8), (500, 10)])
+def test_of_few_users_with_events_a_larger_part_decides(active: int, parts: int) -> None:
+    split = split_for_use(shop({row: [1] for row in range(active)}))
+    np.testing.assert_array_equal(split.validation, np.flatnonzero(folds_of(IDS, parts) == 1))
 
 
 @pytest.mark.parametrize(("folds", "fold"), [(10, 10), (10, -1), (2, 0)])
