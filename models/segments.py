@@ -83,7 +83,7 @@ def fields_of(snapshot: Snapshot, users: Ints) -> dict[str, Names]:
 def segments_of(
     fields: Mapping[str, Names], ours: Doubles, theirs: Doubles, draws: int
 ) -> tuple[Segment, ...]:
-    """Groups that are large enough, of each field the largest ones first.
+    """Groups that are large enough, of each field the largest ones first, those of time in order.
 
     Args:
         fields: As `fields_of` gives them, n users.
@@ -93,13 +93,28 @@ def segments_of(
     """
     found = []
     for field, values in fields.items():
-        names, counts = np.unique(values[values != ""], return_counts=True)
-        largest = np.lexsort((names, -counts))[:MOST_VALUES]
-        for at in largest[counts[largest] >= LEAST_USERS]:
-            of = values == names[at]
+        shown, _ = _groups(values)
+        for name in np.sort(shown) if field == FIRST_SEEN else shown:
+            of = values == name
             (ndcg,) = intervals(ours[None, of], draws)
             (lead,) = relative_differences(ours[None, of], theirs[None, of], draws)
-            found.append(Segment(field, str(names[at]), int(counts[at]), ndcg, lead))
+            found.append(Segment(field, str(name), int(of.sum()), ndcg, lead))
+    return tuple(found)
+
+
+def unshown_of(fields: Mapping[str, Names]) -> tuple[str, ...]:
+    """Fields of which `segments_of` leaves groups out, and why."""
+    found = []
+    for field, values in fields.items():
+        shown, counts = _groups(values)
+        small = int((counts < LEAST_USERS).sum())
+        more = len(counts) - small - len(shown)
+        reasons = [f"{small} of {len(counts)} groups under {LEAST_USERS} users"] if small else []
+        reasons += [f"{more} smaller than the {MOST_VALUES} largest"] if more else []
+        if not len(shown):
+            reasons = [f"groups under {LEAST_USERS} users"]
+        if reasons:
+            found.append(f"{field} ({', '.join(reasons)})")
     return tuple(found)
 
 
@@ -109,6 +124,13 @@ def pool_fields(rounds: Sequence[Mapping[str, Names]]) -> dict[str, Names]:
         return {}
     names = [name for name in rounds[0] if all(name in one for one in rounds)]
     return {name: np.concatenate([one[name] for one in rounds]) for name in names}
+
+
+def _groups(values: Names) -> tuple[Names, Ints]:
+    """Names of the groups that are shown, the largest first, and int64[m], users of every group."""
+    names, counts = np.unique(values[values != ""], return_counts=True)
+    largest = np.lexsort((names, -counts))[:MOST_VALUES]
+    return names[largest[counts[largest] >= LEAST_USERS]], counts
 
 
 def _profiles(snapshot: Snapshot, users: Ints) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from firstedge.models.segments import (
     fields_of,
     pool_fields,
     segments_of,
+    unshown_of,
 )
 from tests.models.tastes import TASTES, taste_shop
 
@@ -82,6 +83,28 @@ def test_the_largest_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.repeat(["x", "y", "z"], [30, 50, 40])
     found = segments_of({"f": values}, np.ones(120), np.ones(120), draws=10)
     assert [one.value for one in found] == ["y", "z"]
+    assert unshown_of({"f": values}) == ("f (1 smaller than the 2 largest)",)
+
+
+def test_time_is_in_order() -> None:
+    spans = ["2011-05-02 to 2011-12-09", "2010-12-01 to 2011-02-14", "2011-02-15 to 2011-05-01"]
+    found = segments_of(
+        {FIRST_SEEN: np.repeat(spans, [50, 40, 60])}, np.ones(150), np.ones(150), draws=10
+    )
+    assert [one.value for one in found] == sorted(spans)
+    assert [one.users for one in found] == [40, 60, 50]
+
+
+def test_groups_that_are_not_shown_are_named() -> None:
+    fields = {
+        "country": np.repeat(["France", "Spain", "Malta", ""], [31, 30, 29, 10]),
+        FIRST_CATEGORY: np.repeat(["a", "b", "c", "d"], 25),
+        "sex": np.repeat(["f", "m"], 50),
+    }
+    assert unshown_of(fields) == (
+        "country (1 of 3 groups under 30 users)",
+        "first item's category (groups under 30 users)",
+    )
 
 
 def test_rounds_are_pooled_where_all_have_a_field() -> None:
