@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
+
 from firstedge.graph.errors import DataError, SettingsError
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_time, split_users
@@ -25,7 +27,7 @@ from firstedge.models.comparison import Comparison
 from firstedge.models.protocol import KS
 from firstedge.models.result_cache import ResultCache
 from firstedge.models.rounds import Held, Round, build_round, hold_out
-from firstedge.models.segments import fields_of
+from firstedge.models.segments import LEAST_USERS, fields_of
 from firstedge.models.tuning import Budget
 
 FOLDS = 10
@@ -44,7 +46,8 @@ class ColdStartOptions:
         folds: How many of the ten folds are asked in turn and pooled.
         budget: Trials, list length and seed.
         draws: Bootstrap resamples.
-        least_users: Validation and test users that a k needs in a round; beyond, k is left out.
+        least_users: Validation and test users that a k needs in each round; if no k has them, in
+            all rounds together. Beyond, k is left out, and a table without any k.
         newcomers: Whether to add the table that holds out time.
 
     Raises:
@@ -55,7 +58,7 @@ class ColdStartOptions:
     folds: int = 1
     budget: Budget = field(default_factory=Budget)
     draws: int = 1000
-    least_users: int = 30
+    least_users: int = LEAST_USERS
     newcomers: bool = True
 
     def __post_init__(self) -> None:
@@ -94,18 +97,26 @@ def coldstart_report(
         say: Takes a line of progress after each method.
 
     Raises:
-        DataError: If users are too few, or their histories too short, for any k.
+        DataError: If users are too few, or their histories too short, for any k of any table.
         LeakageError: If anything that is asked about has been learned from.
     """
     seed = options.budget.seed
-    splits = [split_users(snapshot, FOLDS, fold, seed) for fold in range(options.folds)]
-    report = _Reporter(snapshot, ours, options, cache, say)
-    tables = [report.table(USERS_TITLE, splits)]
+
+    def folds() -> list[Split]:
+        return [split_users(snapshot, FOLDS, fold, seed) for fold in range(options.folds)]
+
+    protocols: dict[str, Callable[[], list[Split]]] = {USERS_TITLE: folds}
     if options.newcomers:
+        protocols[TIME_TITLE] = lambda: [split_time(snapshot)]
+    report = _Reporter(snapshot, ours, options, cache, say)
+    tables = []
+    for title, splits in protocols.items():
         try:
-            tables.append(report.table(TIME_TITLE, [split_time(snapshot)]))
+            tables.append(report.table(title, splits()))
         except DataError as error:
-            report.warnings.append(f"{TIME_TITLE}: left out: {error}")
+            report.warnings.append(f"{title}: left out: {error}")
+    if not tables:
+        raise DataError("; ".join(report.warnings))
     for table in tables:
         report.warnings += warnings_of(table)
     return ColdStartReport(
@@ -131,14 +142,14 @@ class _Reporter:
     def table(self, title: str, splits: Sequence[Split]) -> Table:
         """Every round of one protocol, measured and pooled."""
         held = [hold_out(self.snapshot, split) for split in splits]
-        ks = self._feasible_ks(held)
+        ks, where = self._feasible_ks(held)
         if ks != self.options.ks:
             left_out = ", ".join(str(k) for k in self.options.ks[len(ks) :])
             self.warnings.append(
-                f"{title}: k = {left_out} left out: fewer than {self.options.least_users} users "
-                "of a round have so many items and one more"
+                f"{title}: k = {left_out} left out: fewer than {self.options.least_users} "
+                f"validation or test users {where} have so many items and one more"
             )
-        measured, fields, not_used = [], [], dict[str, str]()
+        measured, fields, not_used, validation = [], [], dict[str, str](), []
         for number, one in enumerate(held):
             round_ = self._round(f"{title}, round {number + 1}", one, ks)
             comparison = Comparison(round_, self.options.budget, self.cache, self.say)
@@ -146,23 +157,35 @@ class _Reporter:
             measured.append([*comparison.ours(key), *comparison.baselines()])
             fields.append(fields_of(self.snapshot, one.split.test[round_.test.rows]))
             not_used |= comparison.left_out
-        pool = Pool(title, measured, not_used, self.options.budget.k, fields)
+            validation.append(len(round_.validation.rows))
+        pool = Pool(title, measured, not_used, self.options.budget.k, fields, min(validation))
         return build_table(pool, self.options.draws)
 
     def _round(self, name: str, held: Held, ks: Sequence[int]) -> Round:
         train = self.ours.train
         return build_round(name, held, ks, lambda: train(self.snapshot, held.split))
 
-    def _feasible_ks(self, held: Sequence[Held]) -> tuple[int, ...]:
-        """The ks, from the first on, for which every round has enough users."""
-        counts = [
-            histories.touches().counts for one in held for histories in (one.validation, one.test)
-        ]
-        for least in (self.options.least_users, 1):
-            ks = [k for k in self.options.ks if all(int((n > k).sum()) >= least for n in counts)]
-            if ks:
-                return tuple(ks)
+    def _feasible_ks(self, held: Sequence[Held]) -> tuple[tuple[int, ...], str]:
+        """The ks, from the first on, that have enough users, and where: in each round, or in all.
+
+        Raises:
+            DataError: If no k has, not even in all rounds together.
+        """
+        ks, least = self.options.ks, self.options.least_users
+        parts = [[h.touches().counts for h in (one.validation, one.test)] for one in held]
+        # int64[rounds, 2, ks], validation and test users
+        users = np.array([[[(n > k).sum() for k in ks] for n in part] for part in parts])
+        fewest, together = users.min((0, 1)), users.sum(0)
+        for enough, where in (
+            (fewest >= least, "of a round"),
+            ((together.min(0) >= least) & (fewest > 0), "of all rounds together"),
+        ):
+            if enough.any():
+                return tuple(k for k, have in zip(ks, enough, strict=True) if have), where
+        validation, test = (f"{n:,}" for n in together[:, 0])
+        more = held[0].split.until is None and len(held) < FOLDS
         raise DataError(
-            f"a round has no validation or no test user with {self.options.ks[0] + 1} distinct "
-            "items: import more events"
+            f"{test} test and {validation} validation users have {ks[0] + 1} distinct "
+            f"item{'s' if ks[0] else ''}, where {least} of each are needed to tell anything: "
+            f"{f'ask more folds (at most {FOLDS}), or ' if more else ''}import more events"
         )

@@ -12,10 +12,12 @@ import numpy as np
 from firstedge.models.comparison import OURS, Measured, Role
 from firstedge.models.metrics import Interval, intervals, relative_differences
 from firstedge.models.protocol import ALL, Evaluation
-from firstedge.models.segments import Names, Segment, pool_fields, segments_of
+from firstedge.models.segments import Names, Segment, pool_fields, segments_of, unshown_of
 
 # A relative difference whose interval is wider than this to either side says little.
 TELLING = 0.10
+# With fewer users the intervals, too, are unsure: resamples of a few are much like one another.
+FEW_USERS = 100
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Table:
         lines: Ours first, then the others.
         left_out: Methods that the data do not allow, and why.
         segments: Groups of test users at the telling label, against the best single baseline.
+        unshown: Fields with groups that are not among them, and why.
+        validation_users: Of the round that has the fewest, None if that is not known.
     """
 
     title: str
@@ -74,6 +78,8 @@ class Table:
     lines: tuple[Line, ...]
     left_out: Mapping[str, str]
     segments: tuple[Segment, ...] = ()
+    unshown: tuple[str, ...] = ()
+    validation_users: int | None = None
 
     @property
     def ours(self) -> Line:
@@ -125,6 +131,7 @@ class Pool:
         left_out: Methods that the data do not allow, and why.
         k: Length of the ranked lists.
         fields: What tells each round's test users apart, see `segments.fields_of`.
+        validation_users: Of the round that has the fewest, None if that is not known.
     """
 
     title: str
@@ -132,6 +139,7 @@ class Pool:
     left_out: Mapping[str, str]
     k: int
     fields: Sequence[Mapping[str, Names]] = ()
+    validation_users: int | None = None
 
 
 def build_table(pool: Pool, draws: int = 1000) -> Table:
@@ -149,13 +157,14 @@ def build_table(pool: Pool, draws: int = 1000) -> Table:
     lines.sort(key=lambda line: line.role not in ("ours", "part"))
     users = ours.ndcg.shape[1]
     table = Table(pool.title, users, len(rounds), ours.labels, pool.k, tuple(lines), pool.left_out)
+    table = replace(table, validation_users=pool.validation_users)
     fields = pool_fields(pool.fields)
     if not fields:
         return table
     at = ours.labels.index(table.telling_label)
     theirs = _pool([one.test for one in pooled[table.best_single.name]])
     segments = segments_of(fields, ours.ndcg[at], theirs.ndcg[at], draws)
-    return replace(table, segments=segments)
+    return replace(table, segments=segments, unshown=unshown_of(fields))
 
 
 @dataclass(frozen=True)
@@ -199,30 +208,40 @@ def sentence_of(table: Table) -> str:
     at = table.labels.index(label)
     lead, beside = best.recall_lead[at], blend.recall_lead[at]
     text = (
-        f"with {label} event{'' if label == '1' else 's'} {OURS} finds "
-        f"{_amount(lead, 'of what the customer goes on to buy ')} {best.name} ({bounds(lead)}); "
+        f"with {label} event{'' if label == '1' else 's'} "
+        f"{_finding(lead, 'of what the customer goes on to buy ')} {best.name} ({bounds(lead)}); "
         f"against the {blend.name} the difference is {percent(beside.mean)} ({bounds(beside)})"
     )
     if "0" in table.labels:
         start = table.popularity.recall_lead[table.labels.index("0")]
-        equal = start.low <= 0 <= start.high
-        verb = "equals" if equal else f"finds {_amount(start, '')}"
-        text += f"; at k = 0 it {verb} popularity"
+        text += f"; at k = 0 {_beginning(start)}"
     return text
 
 
 def warnings_of(table: Table) -> list[str]:
     """What makes the figures less than they seem."""
-    at = table.labels.index(table.telling_label)
-    lead = table.best_single.recall_lead[at]
-    width = (lead.high - lead.low) / 2
-    if width <= TELLING:
-        return []
-    about = "has no scale" if math.isnan(width) else f"is known to {percent(width, sign='±')} only"
-    return [
-        f"{table.title}: too small to tell: with {table.users:,} test users the difference to "
-        f"{table.best_single.name} {about}; pool more folds"
-    ]
+    found = []
+    if table.users < FEW_USERS:
+        found.append(
+            f"{table.title}: too few users: of {table.users:,} test users, fewer than "
+            f"{FEW_USERS}, the intervals are unsure, too, however narrow; "
+            "more folds or events would tell more"
+        )
+    chosen_by = table.validation_users
+    if chosen_by is not None and chosen_by < FEW_USERS:
+        found.append(
+            f"{table.title}: few validation users: by {chosen_by:,}, fewer than {FEW_USERS}, "
+            "every method's options were chosen, and so was the best single baseline"
+        )
+    lead = table.best_single.recall_lead[table.labels.index(table.telling_label)]
+    if not _is_narrow(lead):
+        width = (lead.high - lead.low) / 2
+        about = "has no scale" if math.isnan(width) else f"is known to {percent(width, '±')} only"
+        found.append(
+            f"{table.title}: too small to tell: with {table.users:,} test users the difference "
+            f"to {table.best_single.name} {about}; more folds or events would tell more"
+        )
+    return found
 
 
 def _names(measured: Sequence[Measured]) -> set[str]:
@@ -256,12 +275,28 @@ def _line(measured: Sequence[Measured], ours: Evaluation, draws: int) -> Line:
     )
 
 
-def _amount(lead: Interval, what: str) -> str:
+def _is_narrow(lead: Interval) -> bool:
+    return (lead.high - lead.low) / 2 <= TELLING  # no for NaN
+
+
+def _finding(lead: Interval, what: str) -> str:
+    """What ours finds, up to the name of the method that it is held against."""
     if lead.low > 0:
-        return f"{percent(lead.mean, sign='')} more {what}than"
+        return f"{OURS} finds {percent(lead.mean, sign='')} more {what}than"
     if lead.high < 0:
-        return f"{percent(-lead.mean, sign='')} less {what}than"
-    return f"as much {what}as"
+        return f"{OURS} finds {percent(-lead.mean, sign='')} less {what}than"
+    if _is_narrow(lead):
+        return f"{OURS} finds about as much {what}as"
+    return f"it cannot be told whether {OURS} finds more or less {what}than"
+
+
+def _beginning(lead: Interval) -> str:
+    """The same of somebody who is a stranger altogether, against popularity."""
+    if lead.low == lead.high == 0:
+        return "it equals popularity"
+    if lead.low > 0 or lead.high < 0 or _is_narrow(lead):
+        return f"{_finding(lead, '').replace(OURS, 'it', 1)} popularity"
+    return f"it cannot be told apart from popularity ({bounds(lead)})"
 
 
 def _finite(value: Any) -> Any:

@@ -121,9 +121,51 @@ def test_short_histories_drop_the_large_ks(shop: Snapshot) -> None:
     found = coldstart_report(shop, Contender(honest, "c"), options, ResultCache(None))
     assert found.tables[0].labels == ("0", "1", "all")
     assert found.warnings[0] == (
-        "New customers (users held out): k = 40 left out: fewer than 10 users of a round have so "
-        "many items and one more"
+        "New customers (users held out): k = 40 left out: fewer than 10 validation or test users "
+        "of a round have so many items and one more"
     )
+
+
+def few(shop: Snapshot, users: int) -> Snapshot:
+    """The shop with the histories of some users only."""
+    h = shop.histories
+    return replace(shop, histories=h.where(h.users < users))
+
+
+def test_what_a_fold_is_too_small_for_is_not_shown(shop: Snapshot) -> None:
+    options = replace(OPTIONS, least_users=30, folds=1)
+    never = Contender(lambda snapshot, split: pytest.fail("trained for nothing"), "never")
+    small = few(shop, 60)
+    split = split_users(shop)
+    test, validation = (int((part < 60).sum()) for part in (split.test, split.validation))
+    with pytest.raises(DataError) as raised:
+        coldstart_report(small, never, options, ResultCache(None))
+    assert str(raised.value).startswith(
+        f"New customers (users held out): left out: {test} test and {validation} validation users "
+        "have 1 distinct item, where 30 of each are needed to tell anything: ask more folds "
+        "(at most 10), or import more events; Newcomers (learned before, met after): left out: "
+    )
+    with pytest.raises(DataError, match="needed to tell anything: import more events"):
+        coldstart_report(few(shop, 20), never, replace(options, folds=10), ResultCache(None))
+
+
+def test_folds_are_pooled_where_each_is_too_small(shop: Snapshot) -> None:
+    small = few(shop, 120)
+    counts = small.histories.touches().counts
+    splits = [split_users(shop, fold=fold) for fold in range(4)]
+    asked = [[int((counts[part] > 3).sum()) for part in (s.test, s.validation)] for s in splits]
+    total, fewest = sum(test for test, _ in asked), min(validation for _, validation in asked)
+    assert max(test for test, _ in asked) < 30 <= total
+    options = replace(OPTIONS, ks=(0, 3, 40), least_users=30, folds=4, newcomers=False)
+    options = replace(options, budget=Budget(1, 10))
+    found = coldstart_report(small, Contender(honest, "c"), options, ResultCache(None))
+    assert (found.tables[0].labels, found.tables[0].users) == (("0", "3", "all"), total)
+    title = "New customers (users held out)"
+    assert found.warnings[0].startswith(
+        f"{title}: k = 40 left out: fewer than 30 validation or test users of all rounds together"
+    )
+    assert found.warnings[1].startswith(f"{title}: too few users: of {total} test users, fewer")
+    assert found.warnings[2].startswith(f"{title}: few validation users: by {fewest}, fewer than")
 
 
 def test_events_without_time_leave_out_the_newcomers(shop: Snapshot) -> None:

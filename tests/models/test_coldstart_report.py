@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
+from firstedge.graph.errors import SettingsError
 from firstedge.models.coldstart_report import (
     ColdStartReport,
     Pool,
@@ -18,8 +21,9 @@ from firstedge.models.coldstart_report import (
     sentence_of,
     warnings_of,
 )
-from firstedge.models.coldstart_view import markdown, plot, renderable
+from firstedge.models.coldstart_view import check_plot, markdown, plot, renderable
 from firstedge.models.comparison import OURS, Measured, Role
+from firstedge.models.metrics import Interval
 from firstedge.models.protocol import Evaluation
 
 LABELS = ("0", "1", "3", "all")
@@ -50,7 +54,7 @@ def table_of(ours: list[float], noise: float = 0.0, rounds: int = 1) -> Table:
     left_out = {"text cosine": "the shop has no texts"}
     measured_rounds = [round_of(ours, noise) for _ in range(rounds)]
     fields = [{"country": np.repeat(["France", "Spain", "Malta"], [200, 80, 20])}] * rounds
-    return build_table(Pool("New customers", measured_rounds, left_out, 20, fields), draws=200)
+    return build_table(Pool("New customers", measured_rounds, left_out, 20, fields, 150), draws=200)
 
 
 GOOD = table_of([1.0, 1.2, 1.27, 1.0])
@@ -108,18 +112,76 @@ def test_bad_news_is_told_like_good() -> None:
     )
 
 
-def test_what_could_be_chance_is_no_news() -> None:
-    table = table_of([1.0] * 4, noise=1.0)
-    assert "finds as much of what the customer goes on to buy as item-kNN (-" in sentence_of(table)
+def lead_of(table: Table, name: str, lead: tuple[float, float, float], label: str = "3") -> Table:
+    """The table, but ours leads a method by this in recall: a mean, and from where to where."""
+    at = table.labels.index(label)
+    lines = []
+    for line in table.lines:
+        leads = list(line.recall_lead)
+        leads[at] = Interval(*lead)
+        lines.append(replace(line, recall_lead=tuple(leads)) if line.name == name else line)
+    return replace(table, lines=tuple(lines))
+
+
+@pytest.mark.parametrize(
+    ("lead", "told"),
+    [
+        (
+            (0.11, -0.078, 0.34),
+            "it cannot be told whether firstedge finds more or less of what the customer goes on "
+            "to buy than item-kNN (-7.8 % to +34 %);",
+        ),
+        (
+            (0.01, -0.03, 0.05),
+            "firstedge finds about as much of what the customer goes on to buy as item-kNN "
+            "(-3.0 % to +5.0 %);",
+        ),
+        (
+            (0.3, 0.02, 0.6),
+            "firstedge finds 30 % more of what the customer goes on to buy than item-kNN "
+            "(+2.0 % to +60 %);",
+        ),
+        (
+            (math.nan, math.nan, math.nan),
+            "it cannot be told whether firstedge finds more or less of what the customer goes on "
+            "to buy than item-kNN (n/a to n/a);",
+        ),
+    ],
+)
+def test_what_could_be_chance_is_no_news(lead: tuple[float, float, float], told: str) -> None:
+    assert sentence_of(lead_of(GOOD, "item-kNN", lead)).startswith(f"with 3 events {told}")
+
+
+@pytest.mark.parametrize(
+    ("lead", "told"),
+    [
+        ((0.0, 0.0, 0.0), "it equals popularity"),
+        ((0.01, -0.03, 0.05), "it finds about as much as popularity"),
+        ((0.2, 0.1, 0.3), "it finds 20 % more than popularity"),
+        ((0.2, -0.1, 0.5), "it cannot be told apart from popularity (-10 % to +50 %)"),
+    ],
+)
+def test_the_first_answer_of_all(lead: tuple[float, float, float], told: str) -> None:
+    assert sentence_of(lead_of(GOOD, "popularity", lead, "0")).endswith(f"; at k = 0 {told}")
 
 
 def test_too_small_to_tell() -> None:
     assert warnings_of(GOOD) == []
-    (warning,) = warnings_of(table_of([1.0] * 4, noise=3.0))
-    assert warning.startswith(
-        "New customers: too small to tell: with 300 test users the difference"
-    )
-    assert warning.endswith("pool more folds")
+    assert warnings_of(lead_of(GOOD, "item-kNN", (0.0, -0.5, 0.6))) == [
+        "New customers: too small to tell: with 300 test users the difference to item-kNN is known "
+        "to ±55 % only; more folds or events would tell more"
+    ]
+
+
+def test_few_users_are_warned_of_however_narrow_the_interval() -> None:
+    nothing = replace(GOOD, users=40)
+    knn = nothing.best_single.recall_lead[2]
+    assert knn.low == pytest.approx(knn.high)
+    (warning,) = warnings_of(nothing)
+    assert warning.startswith("New customers: too few users: of 40 test users, fewer than 100, ")
+    assert warnings_of(replace(GOOD, users=100, validation_users=100)) == []
+    (warning,) = warnings_of(replace(GOOD, validation_users=12))
+    assert warning.startswith("New customers: few validation users: by 12, fewer than 100, every ")
 
 
 def test_nothing_found_by_anybody() -> None:
@@ -177,7 +239,13 @@ def test_markdown(report: ColdStartReport) -> None:
     width = (france.ndcg.high - france.ndcg.low) / 2
     figure = f"{france.ndcg.mean:.3f} ±{width:.3f}".replace("0.", ".")
     assert f"| country: France | 200 | {figure} | +27 % (+27 % to +27 %) |" in text
-    assert "country: Malta" not in text.split("## New customers: 600")[0]  # 20 users say nothing
+    first = text.split("## New customers: 600")[0]
+    assert "country: Malta" not in first  # 20 users say nothing
+    assert "Not shown: country (1 of 3 groups under 30 users)." in first
+    assert "Chosen by 150 validation users: the best of up to 5 fits of each baseline" in first
+    assert first.startswith(
+        "k: distinct items known of a customer (all: all but the last). NDCG@20"
+    )
     assert text.endswith(f"In short: {report.sentence}.\n")
     assert f"**W{report.sentence[1:]}.**\n" in text
     assert "**With 3 events firstedge finds 10 % less of what the customer goes on to buy" in text
@@ -191,6 +259,13 @@ def test_terminal(report: ColdStartReport) -> None:
     assert " +27 " in text
     assert "With 3 events firstedge finds 27 % more" in text
     assert "country: Spain" in text
+    assert "not shown: country (1 of 3 groups under 30 users)" in text
+    assert text.startswith("k: distinct items known of a customer (all: all but the last). NDCG@20")
+    assert "embedding alone (u.w): firstedge's vectors without" in text
+    recall = f"{GOOD.best_single.recall[2].mean:.3f}".removeprefix("0")
+    rows = text.split("Recall@20, of which the sentence below speaks")[1].splitlines()
+    (knn,) = (row.split() for row in rows[:8] if row.startswith(" item-kNN"))
+    assert knn[6:] == [recall, "+27", "(+27", "to", "+27)"]
     assert " ".join(text.split()).endswith(f"In short: {report.sentence}.")
 
 
@@ -202,3 +277,42 @@ def test_plot(report: ColdStartReport, tmp_path: Path, ending: str) -> None:
     assert head.startswith(b"\x89PNG" if ending == "png" else b"<?xml")
     if ending == "svg":
         assert b"item-kNN" in path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["curves.foo", "curves"])
+def test_a_plot_of_another_ending(report: ColdStartReport, tmp_path: Path, name: str) -> None:
+    for draw in (check_plot, lambda path: plot(report, path)):
+        with pytest.raises(SettingsError, match=r"a name that ends with \.png, \.svg, \.pdf, got"):
+            draw(tmp_path / name)
+    check_plot(tmp_path / "CURVES.PNG")
+
+
+def test_names_from_the_data_are_no_markup() -> None:
+    fields = [{"aisle": np.repeat(["[/red] mugs", "[bold]"], [200, 100])}]
+    table = build_table(Pool("t", [round_of([1.0] * 4)], {}, 20, fields), draws=50)
+    console = Console(file=StringIO(), width=100)
+    console.print(renderable(ColdStartReport((table,), "s", (), {})))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "aisle: [/red] mugs" in shown
+    assert "aisle: [bold]" in shown
+
+
+def test_the_legend_of_the_plot_is_beside_the_curves(
+    report: ColdStartReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def savefig(figure: Figure, path: Path, **options: int) -> None:
+        drawn.append(figure)
+        save(figure, path, **options)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    plot(report, tmp_path / "curves.png")
+    (figure,) = drawn
+    (legend,) = figure.legends
+    right = max(panel.get_window_extent().x1 for panel in figure.axes)
+    assert legend.get_window_extent().x0 > right
+    assert [text.get_text() for text in legend.get_texts()] == [line.name for line in GOOD.lines]
+    first, second = ({c.get_label(): c.get_color() for c in p.get_lines()} for p in figure.axes)
+    assert first == second
