@@ -11,7 +11,8 @@ import typer
 
 from firstedge._version import __version__
 from firstedge.cli_answer import embed, info, recommend, similar
-from firstedge.cli_build import categorize, coldstart, import_, init, train, update
+from firstedge.cli_build import categorize, import_, init, train, update
+from firstedge.cli_coldstart import coldstart
 from firstedge.cli_doctor import doctor
 from firstedge.cli_loadtest import loadtest
 from firstedge.cli_publish import publish, queries, unpublish

@@ -1,4 +1,4 @@
-"""Commands that build: init, import, categorize, train, update, coldstart."""
+"""Commands that build: init, import, categorize, train, update."""
 
 from __future__ import annotations
 
@@ -250,47 +250,6 @@ def update(
     _save(update_bundle(trained, snapshot), bundle, as_json)
 
 
-def coldstart(
-    schema: SchemaPath = None,
-    store: StoreUrl = STORE,
-    encoder: Encoder = ENCODER,
-    cache: Cache = CACHE,
-    device: Device = DEVICE,
-    seed: Seed = 0,
-    folds: Annotated[int, typer.Option(min=1, max=10, help="Folds of users to ask.")] = 1,
-    trials: Annotated[int, typer.Option(min=1, help="Settings tried of each method.")] = 5,
-    markdown: Annotated[Path | None, typer.Option(help="Write the tables to this file.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the curves: .png, .svg, .pdf.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Report how good the first answers to new users of this shop are, against the baselines.
-
-    Example: firstedge coldstart --store shop.lbug --markdown coldstart.md --plot coldstart.png
-    """
-    from firstedge.models import coldstart as report
-    from firstedge.models import coldstart_view as view
-    from firstedge.models.result_cache import ResultCache
-    from firstedge.models.train import train as learn
-    from firstedge.models.tuning import Budget
-
-    options = train_options(seed, device)
-    ours = report.Contender(
-        lambda snapshot, split: learn(snapshot, options, split), f"{__version__} {options!r}"
-    )
-    found = report.coldstart_report(
-        read_shop(store, schema, open_encoder(encoder, cache, device)),
-        ours,
-        report.ColdStartOptions(folds=folds, budget=Budget(trials=trials, seed=seed)),
-        ResultCache(cache / "coldstart"),
-        say,
-    )
-    if markdown:
-        _write_text(markdown, view.markdown(found))
-    if plot:
-        view.plot(found, plot)
-    answer(found.as_dict(), view.renderable(found), as_json)
-
-
 def _reader(encoder: str, cache: Path, device: str) -> TextEncoder:
     found = open_encoder(encoder, cache, device)
     if found is None:
@@ -345,10 +304,3 @@ def _show(trained: Bundle, path: Path, what: str, as_json: bool) -> None:
     version = current_version(path)
     data = {"path": str(path), "version": version, "about": dict(trained.about)}
     answer(data, f"{escape(f'{trained!r} in {path}')}: {what} {version}", as_json)
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise SettingsError(f"cannot write {path}: {error.strerror}") from None

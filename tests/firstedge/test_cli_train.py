@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import ENOSPC
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import firstedge as fe
+from firstedge.models import coldstart_view
+from firstedge.models.coldstart_report import ColdStartReport
 from tests.firstedge.conftest import Run
 from tests.models.purchases import purchases
 
@@ -80,9 +83,8 @@ def test_update_takes_what_came_since(run: Run) -> None:
 
 
 def test_coldstart_reports_and_writes(run: Run) -> None:
-    shown = run(
-        *("coldstart", *PLAIN, "--trials", "1", "--markdown", "report.md", "--plot", "report.png")
-    )
+    files = ("--markdown", "report.md", "--plot", "report.png")
+    shown = run("coldstart", *PLAIN, "--trials", "1", "--folds", "3", *files)
     assert shown.code == 0, shown.err
     lines = shown.data["tables"][0]["lines"]
     assert {"firstedge", "popularity", "EASE"} <= {line["name"] for line in lines}
@@ -90,9 +92,31 @@ def test_coldstart_reports_and_writes(run: Run) -> None:
     assert Path("report.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_coldstart_found_is_printed_before_it_is_written(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(report: ColdStartReport, path: Path) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(coldstart_view, "plot", full)
+    shown = run(*("coldstart", *PLAIN, "--trials", "1", "--folds", "3", "--plot", "late.png"))
+    assert shown.code == 1
+    assert shown.data["tables"][0]["rounds"] == 3
+    assert "cannot write late.png: No space left on device" in shown.err
+
+
 def test_errors_come_before_the_work(run: Run) -> None:
     assert "no store" in run("train", "--store", "none.lbug").err.lower()
     assert run("coldstart", "--folds", "11").code == 2
+    for option, path, what in (
+        ("--plot", "curves.foo", "cannot draw curves.foo: expected a name that ends with .png"),
+        ("--plot", "none/curves.png", "cannot write none/curves.png: there is no folder none"),
+        ("--markdown", "none/x.md", "cannot write none/x.md: there is no folder none"),
+        ("--markdown", ".", "cannot write .: it is a folder, name a file"),
+    ):
+        shown = run("coldstart", "--store", "none.lbug", option, path)
+        assert shown.code == 1
+        assert what in shown.err
     assert "--encoder other than none" in run("categorize", "--encoder", "none").err
 
 

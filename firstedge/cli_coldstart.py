@@ -1,0 +1,100 @@
+"""The command that reports how good first answers are: coldstart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from firstedge._version import __version__
+from firstedge.cli_build import read_shop, train_options
+from firstedge.console import answer, say
+from firstedge.encoders import open_encoder
+from firstedge.graph.errors import SettingsError
+from firstedge.settings import (
+    CACHE,
+    DEVICE,
+    ENCODER,
+    STORE,
+    AsJson,
+    Cache,
+    Device,
+    Encoder,
+    SchemaPath,
+    Seed,
+    StoreUrl,
+)
+
+
+def coldstart(
+    schema: SchemaPath = None,
+    store: StoreUrl = STORE,
+    encoder: Encoder = ENCODER,
+    cache: Cache = CACHE,
+    device: Device = DEVICE,
+    seed: Seed = 0,
+    folds: Annotated[int, typer.Option(min=1, max=10, help="Folds of users to ask.")] = 1,
+    trials: Annotated[int, typer.Option(min=1, help="Settings tried of each method.")] = 5,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the curves: .png, .svg, .pdf.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Report how good the first answers to new users of this shop are, against the baselines.
+
+    Example: firstedge coldstart --store shop.lbug --markdown coldstart.md --plot coldstart.png
+    """
+    from firstedge.models import coldstart as report
+    from firstedge.models import coldstart_view as view
+    from firstedge.models.result_cache import ResultCache
+    from firstedge.models.train import train as learn
+    from firstedge.models.tuning import Budget
+
+    if markdown:
+        _check_file(markdown)
+    if plot:
+        _check_file(plot)
+        view.check_plot(plot)
+    options = train_options(seed, device)
+    ours = report.Contender(
+        lambda snapshot, split: learn(snapshot, options, split), f"{__version__} {options!r}"
+    )
+    found = report.coldstart_report(
+        read_shop(store, schema, open_encoder(encoder, cache, device)),
+        ours,
+        report.ColdStartOptions(folds=folds, budget=Budget(trials=trials, seed=seed)),
+        ResultCache(cache / "coldstart"),
+        say,
+    )
+    answer(found.as_dict(), view.renderable(found), as_json)
+    if markdown:
+        with _writing(markdown):
+            markdown.write_text(view.markdown(found), "utf-8")
+    if plot:
+        with _writing(plot):
+            view.plot(found, plot)
+
+
+def _check_file(path: Path) -> None:
+    """Find out whether a file can be written, before the work whose result it is for.
+
+    Raises:
+        SettingsError: If it cannot.
+    """
+    if path.is_dir():
+        raise SettingsError(f"cannot write {path}: it is a folder, name a file")
+    if not path.parent.is_dir():
+        raise SettingsError(f"cannot write {path}: there is no folder {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise SettingsError(f"cannot write {path}: it is not allowed")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(f"cannot write {path}: {error.strerror}") from None
