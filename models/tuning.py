@@ -1,4 +1,4 @@
-"""The same number of trials for every method, on the same validation users.
+"""The same number of trials for every baseline, on the same validation users.
 
 The first trial is the method's defaults; the next half are spread evenly over its declared ranges
 (Sobol points, seeded); the rest are drawn ever closer around the best so far.
@@ -25,7 +25,7 @@ _SPREAD = (0.25, 0.05)
 
 @dataclass(frozen=True)
 class Budget:
-    """What every method gets alike.
+    """What every baseline gets alike.
 
     Attributes:
         trials: How many options are tried.
