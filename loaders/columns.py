@@ -20,6 +20,7 @@ COLUMN_TYPES: tuple[ColumnType, ...] = ("text", "int", "float", "bool", "list")
 UNIT = "\x1f"  # ASCII's unit separator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR_1 = datetime(1, 1, 1)  # the first that Python's datetime knows; Arrow takes the year 0 too
 _TRUE, _FALSE = ("true", "yes", "1", "t", "y"), ("false", "no", "0", "f", "n")
 
 
@@ -105,7 +106,8 @@ def parse_times(text: pa.Array, format_: str, zone: str) -> pa.Array:
         return _parse_epoch(text, 1000.0 if format_ == "s" else 1.0)
     if format_ == "iso":
         try:
-            return _in_zone(text.cast(pa.timestamp("us")), zone)
+            times = text.cast(pa.timestamp("us"))
+            return _in_zone(pc.if_else(pc.less(times, _YEAR_1), None, times), zone)
         except pa.ArrowInvalid:
             return _parse_datetimes(text, datetime.fromisoformat, zone)
     return _parse_pattern(text, format_, zone)

@@ -124,7 +124,7 @@ def _line_as_utf8(line: bytes, encoding: str) -> bytes:
 
 def _parse_regular(block: bytes, dialect: Dialect, line: int) -> pa.RecordBatch | None:
     """A block by Arrow, if every line of it is one row; else None."""
-    if not _quotes_are_regular(block, dialect.delimiter.encode()):
+    if _has_empty_line(block) or not _quotes_are_regular(block, dialect.delimiter.encode()):
         return None
     names = list(dialect.names)
     try:
@@ -146,19 +146,29 @@ def _parse_regular(block: bytes, dialect: Dialect, line: int) -> pa.RecordBatch 
     return make_batch(dialect.names, [c.combine_chunks() for c in table.columns], lines)
 
 
+def _has_empty_line(block: bytes) -> bool:
+    """Whether a line holds nothing: Arrow makes a row of it, Python's csv module does not."""
+    return block.startswith((b"\n", b"\r\n")) or b"\n\n" in block or b"\n\r\n" in block
+
+
 def _quotes_are_regular(block: bytes, delimiter: bytes) -> bool:
-    """Whether every quote stands at the edge of a value, and every line holds an even number."""
+    """Whether every quote opens, closes or is doubled within a value, and all in one line.
+
+    Of quotes in a row, an even number before them means that they stand outside of a value, so the
+    first of them must open one; an even number up to the last means that this closes one.
+    """
     if b'"' not in block:
         return True
-    data = np.frombuffer(block, np.uint8)
+    data = np.frombuffer(b"\n" + block + b"\n", np.uint8)
     at = np.flatnonzero(data == ord('"'))
     edge = np.zeros(256, bool)
-    edge[list(b'\r\n"' + delimiter)] = True
-    before = edge[data[at - 1]] | (at == 0)
-    after = edge[data[np.minimum(at + 1, len(data) - 1)]] | (at == len(data) - 1)
+    edge[list(b"\r\n" + delimiter)] = True
+    starts = np.flatnonzero(np.diff(at, prepend=-1) != 1)
+    ends = np.append(starts[1:], len(at))
+    opened = edge[data[at[starts] - 1]] | (starts & 1 == 1)
+    closed = edge[data[at[ends - 1] + 1]] | (ends & 1 == 1)
     up_to_line = np.searchsorted(at, np.flatnonzero(data == ord("\n")))
-    even = len(at) % 2 == 0 and not (up_to_line & 1).any()
-    return bool(even and (before | after).all())
+    return bool(opened.all() and closed.all() and not (up_to_line & 1).any())
 
 
 @dataclass

@@ -50,6 +50,9 @@ def _decoded(block: bytes, first: bool) -> str:
 
 def _parse_regular(raw: list[str], names: tuple[str, ...]) -> list[pa.Array] | None:
     """All lines by Arrow, if that reads them as Python does; else None."""
+    # Arrow crashes at a null between objects, and takes one of several lines, or two in one line.
+    if not all(text[0] == "{" and text[-1] == "}" for text in raw):
+        return None
     block = "\n".join(raw).encode()
     types = _types(raw, names)
     if types is None or b"\\ud" in block.lower():  # maybe half of a surrogate pair
@@ -112,7 +115,15 @@ def _as_text(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+        return _float_as_text(value)
     if isinstance(value, list):
         return UNIT.join(_as_text(element) or "" for element in value) or None
     return str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False)
+
+
+def _float_as_text(value: float) -> str:
+    if value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    text = repr(value)
+    # Arrow writes small numbers in its own way.
+    return str(as_text(pa.array([value]))[0]) if "e-" in text else text

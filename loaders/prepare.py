@@ -224,11 +224,12 @@ def _keys(chunk: pa.Table, events: Events, plan: Plan, sieve: Sieve) -> pa.Array
         return pc.binary_join_element_wise(plan.namespace, text, "") if plan.namespace else text
     names = events.key or sorted(set(chunk.column_names) - {LINE, RAW, BAD})
     parts = [flat(chunk[name]) for name in names]
-    if not events.key and chunk[RAW].null_count < chunk.num_rows:
-        parts = [pc.coalesce(flat(chunk[RAW]), *parts)]  # a reader that has rows as they stand
-    joined = pc.binary_join_element_wise(
-        plan.namespace, *parts, "\x1e", null_handling="replace", null_replacement="\x00"
+    row = pc.binary_join_element_wise(
+        *parts, "\x1e", null_handling="replace", null_replacement="\x00"
     )
+    if not events.key:
+        row = pc.coalesce(flat(chunk[RAW]), row)  # as it stands, from a reader that has it so
+    joined = pc.binary_join_element_wise(plan.namespace, row, "\x1e")
     hashes = map(xxhash.xxh3_128_hexdigest, joined.cast(pa.binary()).to_pylist())
     return pa.array(hashes, pa.string(), size=chunk.num_rows)
 
