@@ -112,8 +112,9 @@ def _notes(table: Table) -> Iterator[str]:
         max(x.trials for x in table.lines if x.role in ("single", "blend")),
         table.ours.trials,
     )
+    plural = "s" if most > 1 else ""
     yield (
-        f"chosen by {by}validation users: the best of up to {most} fits of each baseline, "
+        f"chosen by {by}validation users: the best of up to {most} fit{plural} of each baseline, "
         f"and of {ours} combinations of {OURS}'s terms"
     )
 
