@@ -93,7 +93,7 @@ class TrainOptions:
     text_axes: int = 64
     profile_smoothing: float = 2000.0
     ks: tuple[int, ...] = KS
-    least_users: int = 50
+    least_users: int = 10
     least_share: float = 0.25
     most_cells: int = 24_000_000
     most_fused_cells: int = 240_000_000

@@ -29,9 +29,7 @@ from firstedge.models.net import NetOptions
 from firstedge.models.train import TrainOptions
 from tests.models.tastes import taste_shop
 
-QUICK = TrainOptions(
-    net=NetOptions(dim=16), fit=FitOptions(epochs=6, device="cpu"), ks=(0, 1, 3), least_users=10
-)
+QUICK = TrainOptions(net=NetOptions(dim=16), fit=FitOptions(epochs=6, device="cpu"), ks=(0, 1, 3))
 
 
 def test_the_drawn_shop_is_what_it_says() -> None:

@@ -24,7 +24,6 @@ OPTIONS = {
     "net": {"dim": 16},
     "fit": {"epochs": 6},
     "fine_tune": {"epochs": 5, "batch_texts": 64, "learning_rate": 0.005},
-    "least_users": 10,
 }
 TRAIN = ("train", "--fine-tune-text", "--options", "options.json", "--json")
 BERT = ("--encoder", "bert", "--device", "cpu")

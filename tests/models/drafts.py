@@ -9,9 +9,7 @@ from firstedge.models.fit import FitOptions
 from firstedge.models.net import NetOptions
 from firstedge.models.train import Learner, TrainOptions
 
-OPTIONS = TrainOptions(
-    net=NetOptions(dim=8), fit=FitOptions(epochs=1, device="cpu"), ks=(0, 1, 3), least_users=10
-)
+OPTIONS = TrainOptions(net=NetOptions(dim=8), fit=FitOptions(epochs=1, device="cpu"), ks=(0, 1, 3))
 
 
 def draft_of(learner: Learner) -> Draft:

@@ -20,7 +20,7 @@ from tests.models.tastes import taste_shop
 @pytest.fixture(scope="module")
 def learner() -> Learner:
     shop = taste_shop()
-    return Learner(shop, split_users(shop), TrainOptions(ks=(0, 1, 2, 3), least_users=10))
+    return Learner(shop, split_users(shop), TrainOptions(ks=(0, 1, 2, 3)))
 
 
 def test_ease_over_several_blocks_is_its_formula(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,9 +37,7 @@ from tests.models.worded import NAMES, SCHEMA, TITLES, fill_store, write_bert
 FAST = FineTune(on=True, epochs=5, batch_texts=64, learning_rate=5e-3)
 LORA = replace(FAST, lora_from=0, lora_rank=8, learning_rate=2e-3, epochs=15, patience=9)
 CPU = FitOptions(epochs=4, device="cpu")
-OPTIONS = TrainOptions(
-    net=NetOptions(dim=16), fit=CPU, fine_tune=FAST, ks=(0, 1, 2), least_users=10
-)
+OPTIONS = TrainOptions(net=NetOptions(dim=16), fit=CPU, fine_tune=FAST, ks=(0, 1, 2))
 
 RETAIL = Path(__file__).resolve().parents[2] / "data" / "online_retail.toml"
 

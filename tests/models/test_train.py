@@ -12,7 +12,7 @@ from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
 from firstedge.models import patterns
 from firstedge.models.assemble import ByK, Draft, Learned, assemble, newcomer_values
-from firstedge.models.baselines import TrainingData
+from firstedge.models.baselines import Popularity, TrainingData
 from firstedge.models.batches import user_tensors, with_profiles
 from firstedge.models.bundle import EXTRA, Bundle, Coefficients
 from firstedge.models.card import model_card
@@ -23,7 +23,7 @@ from firstedge.models.fuse import NONE, PARTS, TERMS, Terms, late_popularity
 from firstedge.models.net import NetOptions
 from firstedge.models.patterns import EdgeParts, take_apart
 from firstedge.models.protocol import build_cases, evaluate
-from firstedge.models.rounds import known_users
+from firstedge.models.rounds import build_round, hold_out, known_users
 from firstedge.models.scorer import Scorer, UserBatch
 from firstedge.models.train import Learner, TrainOptions, feasible_ks, train
 from firstedge.models.update import update_bundle
@@ -35,7 +35,6 @@ OPTIONS = TrainOptions(
     net=NetOptions(dim=16),
     fit=FitOptions(epochs=8, learning_rate=3e-3, device="cpu"),
     ks=(0, 1, 2, 3),
-    least_users=10,
 )
 
 
@@ -139,13 +138,24 @@ def test_the_card_shows_the_first_answers(bundle: Bundle) -> None:
 
 def test_few_active_users_do_not_choose_for_all() -> None:
     histories = histories_of(*[[0, 1]] * 70, *[[0, 1, 2, 3]] * 30, [], [])
-    options = TrainOptions(ks=(0, 1, 3), least_users=10, least_share=0.25)
+    options = TrainOptions(ks=(0, 1, 3), least_share=0.25)
     assert feasible_ks(histories, options) == (0, 1, 3)
     assert feasible_ks(histories, replace(options, least_share=0.31)) == (0, 1)
     assert feasible_ks(histories, replace(options, least_users=31)) == (0, 1)
     # Who has one item can be asked at k = 0 alone, and does not keep others from being asked more.
     many = histories_of(*[[0]] * 900, *[[0, 1]] * 70, *[[0, 1, 2, 3]] * 30)
     assert feasible_ks(many, options) == (0, 1, 3)
+
+
+def test_a_small_shop_is_served_by_its_defaults() -> None:
+    shop = taste_shop(320, user_text=False)
+    owners = Split(np.arange(100), np.arange(100, 120), np.arange(120, 320))
+    bundle = train(shop, TrainOptions(fit=FitOptions(device="cpu")), owners)
+    asked = build_round("small", hold_out(shop, owners), (1, 2, 3), lambda: bundle)
+    ours = evaluate(Scorer(bundle), asked.test, asked.training.popularity).ndcg.mean(1)
+    popularity = Popularity().fit(asked.training)
+    theirs = evaluate(popularity, asked.test, asked.training.popularity).ndcg.mean(1)
+    assert (ours > 1.2 * theirs).all(), (ours, theirs)
 
 
 def test_strangers_are_answered_by_what_the_coefficients_say(

@@ -24,9 +24,7 @@ from firstedge.serving.recommender import Recommender
 from tests.models.bundles import random_bundle
 from tests.models.tastes import TASTES, TEXT_DIM, taste_shop
 
-OPTIONS = TrainOptions(
-    net=NetOptions(dim=8), fit=FitOptions(epochs=2, device="cpu"), ks=(0, 1, 2), least_users=10
-)
+OPTIONS = TrainOptions(net=NetOptions(dim=8), fit=FitOptions(epochs=2, device="cpu"), ks=(0, 1, 2))
 OLD, ALL = 60, 64
 
 
