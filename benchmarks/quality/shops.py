@@ -12,6 +12,7 @@ import argparse
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import xxhash
+from rich.console import Console
 
 from firstedge.graph.errors import SettingsError
 from firstedge.graph.histories import Histories
@@ -31,7 +33,8 @@ from firstedge.graph.store import GraphStore, open_store
 from firstedge.loaders.categorize import categorize
 from firstedge.loaders.importer import import_files
 from firstedge.loaders.job import ImportOptions
-from firstedge.loaders.mapping import parse_mappings
+from firstedge.loaders.mapping import ImportMapping, parse_mappings
+from firstedge.loaders.report import render_report
 from firstedge.loaders.snapshot import Snapshot, read_snapshot
 from firstedge.loaders.text import TransformerEncoder
 from firstedge.models.protocol import KS
@@ -60,10 +63,11 @@ class Shop:
         name: For tables and folders.
         schema: Its Schema file, with the imports.
         where: Where the files are to be had.
-        ordered: Whether a user's events stand in their order; if not, a seeded random order
-            stands in for it.
         prepare: From the folder given by --data (None without) and a folder to write to, to the
             folder from which the paths of the Schema file start.
+        ordered: Whether a user's events stand in their order; if not, a seeded random order
+            stands in for it.
+        own: Whether it was given by the path of its Schema file: its files may change.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Shop:
     where: str
     prepare: Prepare
     ordered: bool = True
+    own: bool = False
 
 
 def known_shops() -> dict[str, Shop]:
@@ -116,16 +121,62 @@ def shop_of(name: str) -> Shop:
     if name in known:
         return known[name]
     if path.is_file():
-        return Shop(path.stem, path, str(path.parent), lambda _, __: path.parent)
+        return Shop(path.stem, path, str(path.parent), lambda _, __: path.parent, own=True)
     raise SettingsError(
         f"there is no data set {name!r}: take {', '.join(known)} or the path of a Schema file"
     )
 
 
-def open_shop(shop: Shop, data: Path | None = None, work: Path = WORK, seed: int = 0) -> Snapshot:
-    """Import a data set, once, and read it.
+@dataclass(frozen=True)
+class Sources:
+    """What a data set is imported from.
 
-    A catalogue that has texts and no categories gets derived ones, as the demo's does.
+    Attributes:
+        home: The folder of its store.
+        schema: Its Schema.
+        mappings: Its imports, whose files are there.
+    """
+
+    home: Path
+    schema: Schema
+    mappings: tuple[ImportMapping, ...]
+
+
+def sources_of(shop: Shop, data: Path | None = None, work: Path = WORK) -> Sources:
+    """Find or make a data set's files.
+
+    Args:
+        shop: Which.
+        data: The folder with a folder of each data set that is not fetched.
+        work: Where stores and vectors are kept.
+
+    Raises:
+        SettingsError: If files are missing; the text says where they are to be had.
+        SchemaError, MappingError: If the Schema file is at fault.
+    """
+    text = shop.schema.read_text("utf-8")
+    schema = Schema.parse(text, shop.schema.name)
+    # Another Schema has other labels and so another store; so has the same one elsewhere.
+    named_by = f"{shop.schema.parent.resolve()}\n{text}" if shop.own else text
+    home = work / f"{shop.name}-{xxhash.xxh3_64_hexdigest(named_by.encode())[:8]}"
+    home.mkdir(parents=True, exist_ok=True)
+    with _alone(home / "lock"):
+        mappings = parse_mappings(text, shop.schema.name, shop.prepare(data, home))
+    if not mappings:
+        raise SettingsError(f"{shop.schema} has no [[import]], so {shop.name} has no events")
+    for mapping in mappings:
+        if not mapping.file.is_file():
+            raise SettingsError(
+                f"{shop.name}: import {mapping.name!r} reads {mapping.file}, which is not there"
+            )
+    return Sources(home, schema, mappings)
+
+
+def open_shop(shop: Shop, data: Path | None = None, work: Path = WORK, seed: int = 0) -> Snapshot:
+    """Import a data set, once, and read it; what was imported and rejected is printed.
+
+    A file that has changed since makes the store anew. A catalogue that has texts and no categories
+    gets derived ones, as the demo's does.
 
     Args:
         shop: Which.
@@ -134,32 +185,50 @@ def open_shop(shop: Shop, data: Path | None = None, work: Path = WORK, seed: int
         seed: Of the random order, where the data have none.
 
     Raises:
-        SettingsError: If files are missing; the text says where they are to be had.
+        SettingsError, SchemaError, MappingError: As `sources_of` does.
     """
-    text = shop.schema.read_text("utf-8")
-    # Another Schema has other labels and so another store.
-    home = work / f"{shop.name}-{xxhash.xxh3_64_hexdigest(text.encode())[:8]}"
-    home.mkdir(parents=True, exist_ok=True)
-    with _alone(home / "lock"):
-        folder = shop.prepare(data, home)
-    mappings = parse_mappings(text, shop.schema.name, folder)
-    schema = Schema.parse(text, shop.schema.name)
+    sources = sources_of(shop, data, work)
+    home, schema = sources.home, sources.schema
     has_text = bool(schema.item.text or schema.item.title)
     encoder = TransformerEncoder("minilm", cache=work / "vectors") if has_text else None
-    url, done = str(home / "shop.lbug"), home / "imported.json"
-    stamp = json.dumps([[m.file.name, m.file.stat().st_size] for m in mappings])
+    stamp, done = _stamp(sources, with_time=shop.own), home / "imported.json"
     with _alone(home / "lock"):
         if not done.exists() or done.read_text("utf-8") != stamp:
-            with open_store(url, schema) as store:
-                import_files(store, mappings, ImportOptions(rejects=home / "rejects"))
-                if encoder is not None and _may_be_categorized(store):
-                    categorize(store, encoder)
+            _import(sources, encoder)
             _write(done, stamp)
-    with open_store(url, schema, read_only=True) as store:
+    with open_store(_store(home), schema, read_only=True) as store:
         snapshot = read_snapshot(store, encoder=encoder)
     if shop.ordered:
         return snapshot
     return replace(snapshot, histories=shuffled(snapshot.histories, seed))
+
+
+def _store(home: Path) -> str:
+    return str(home / "shop.lbug")
+
+
+def _stamp(sources: Sources, with_time: bool) -> str:
+    """What tells the files from changed ones; those of a known set do not change."""
+    found = []
+    for mapping in sources.mappings:
+        stat = mapping.file.stat()
+        times = [stat.st_mtime_ns] if with_time else []
+        found.append([mapping.file.name, stat.st_size, *times])
+    return json.dumps(found)
+
+
+def _import(sources: Sources, encoder: TransformerEncoder | None) -> None:
+    """Import into an empty store, and print what was."""
+    home = sources.home
+    (home / "imported.json").unlink(missing_ok=True)
+    for path in home.glob("shop.lbug*"):
+        path.unlink()
+    shutil.rmtree(home / "rejects", ignore_errors=True)
+    with open_store(_store(home), sources.schema) as store:
+        report = import_files(store, sources.mappings, ImportOptions(rejects=home / "rejects"))
+        Console().print(render_report(report))
+        if encoder is not None and _may_be_categorized(store):
+            categorize(store, encoder)
 
 
 def ks_of(snapshot: Snapshot, least_share: float = LEAST_SHARE) -> tuple[int, ...]:
