@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.quality import gfcf, graphsage, learning, lightgcn, multvae, sasrec, search
 from benchmarks.quality.cells import RESULTS, Cell, figures_of, read_cell, write_cell
 from benchmarks.quality.learning import Learner
-from benchmarks.quality.search import ONE_TRIAL, Budget, Found
+from benchmarks.quality.search import ONE_TRIAL, PRIORS, Budget, Found
 from benchmarks.quality.shops import WORK, ks_of, open_shop, shop_of
 from firstedge.graph.histories import Histories, kind_weights
 from firstedge.loaders.snapshot import Snapshot
@@ -37,6 +37,7 @@ from firstedge.models.protocol import Evaluation, KShotCases, build_cases, evalu
 from firstedge.models.result_cache import digest_code, digest_folder, key_of
 from firstedge.models.rounds import Round, hold_out, known_users, training_data
 from firstedge.models.scorer import Scorer
+from firstedge.models.space import space_of
 from firstedge.models.train import train
 
 FOLDS = 10
@@ -130,7 +131,7 @@ class Worker:
         self.round = build(self.snapshot, task)
 
     def run(self) -> None:
-        """Measure every method that has no cell yet, and keep it."""
+        """Measure every method that has no cell that fits, and keep it."""
         for name in self.task.methods:
             if name == OURS:
                 self._ours()
@@ -193,17 +194,14 @@ class Worker:
                 self.say(f"{self.name}: {start.name} waits for its first fold")
                 return
             start = replace(cast(Any, start), **first.options)
-        key = self._key(
-            {
-                "method": start.name,
-                "start": asdict(cast(Any, start)),
-                "budget": asdict(self.task.budget),
-            }
-        )
-        code = digest_code(*_CODE, *modules)
-        if self._kept(start.name, key, code):
-            return
         data, budget = self.round.training, self.task.budget
+        made = {"method": start.name, "start": asdict(cast(Any, start))}
+        code = digest_code(*_CODE, *modules)
+        cell = read_cell(self.name, start.name, self.task.fold, self.task.results)
+        had = replace(budget, **cell.budget) if cell and enough(cell, start, budget) else budget
+        if self._kept(start.name, self._key({**made, "budget": asdict(had)}), code):
+            return
+        key = self._key({**made, "budget": asdict(budget)})
         if first is None:
             found = search.search(start, data, self.round.validation, budget)
         else:
@@ -252,6 +250,28 @@ class Worker:
             f"{found.seconds:.0f} s, validation {found.objective:.4f}, "
             f"test {test.objective:.4f}{cut}"
         )
+
+
+def enough(cell: Cell, start: Method | Learner, asked: Budget) -> bool:
+    """Whether a cell had the budget that is asked, or time did not end its search.
+
+    A closed form makes every fit that it begins; what learns step by step is cut off in the fit
+    during which its minutes are over.
+
+    Args:
+        cell: What was measured.
+        start: Its method.
+        asked: What would be spent on it now.
+    """
+    if cell.budget["trials"] >= asked.trials and cell.budget["minutes"] >= asked.minutes:
+        return True
+    if cell.cut or cell.fold:  # other folds than the first make one fit
+        return not cell.cut
+    space, trials = set(space_of(start)), asked.trials
+    if hasattr(start, "learn"):
+        return cell.trials >= trials and cell.seconds <= 60 * cell.budget["minutes"]
+    each = PRIORS + 1 if "prior" in space else 1
+    return cell.trials >= each * (trials if space - {"prior"} else 1)
 
 
 def write_left_out(results: Path, shop: str, method: str, reason: str) -> None:
