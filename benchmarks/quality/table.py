@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from benchmarks.quality.cells import Cell, read_cell
-from benchmarks.quality.shops import shop_of
-from benchmarks.quality.work import method_names, read_left_out
+from benchmarks.quality.work import FOLDS, method_names, read_left_out
 from firstedge.models.baselines import Popularity
 from firstedge.models.coldstart_report import (
     ColdStartReport,
@@ -32,7 +31,8 @@ from firstedge.models.neighbours import Blend
 
 BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 K = 20
-# Without these cells there is nothing to compare.
+DIGITS = 9  # of figures in JSON
+# Without these cells of one round there is nothing to compare.
 ESSENTIAL = (OURS, Popularity.name, Blend.name)
 
 
@@ -46,7 +46,7 @@ class Standing:
         cells: Of the first fold, by method.
         unfinished: Methods without a cell that fits.
         against: Our lead over the best of all others, the best single method and the best blend,
-            each by validation users: a name, and intervals by k and for the mean over k.
+            each by validation users: a name, and intervals by k and for the mean over k >= 1.
     """
 
     name: str
@@ -56,59 +56,68 @@ class Standing:
     against: dict[str, tuple[str, tuple[Interval, ...]]]
 
 
-def write_leaderboard(
-    results: Path, sets: Sequence[str], folds: Iterable[int], docs: Path
-) -> list[Path]:
+def write_leaderboard(results: Path, names: Sequence[str], docs: Path) -> list[Path]:
     """Write leaderboard.json beside the cells, and the page and plots in the docs.
+
+    Every fold that has cells is pooled. The plot of a data set is drawn again only if its figures
+    are others than in leaderboard.json.
 
     Args:
         results: Where cells are kept.
-        sets: Names of data sets, or paths of their Schema files.
-        folds: Which were asked.
+        names: Of the data sets.
         docs: The folder with leaderboard.md, whose marked part is replaced.
 
     Returns:
-        What was written.
+        What belongs to the leaderboard, the page last; nothing is written and returned if no data
+        set has the cells that a table takes.
     """
-    names = [shop_of(name).name for name in sets]
-    standings, missing = [], []
-    for name in names:
-        standing = stand(results, name, tuple(folds))
-        if standing is None:
-            missing.append(name)
-        else:
-            standings.append(standing)
-    figures = results / "leaderboard.json"
-    figures.parent.mkdir(parents=True, exist_ok=True)
-    value = {one.name: as_dict(one) for one in standings}
-    figures.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
-    written = [figures]
-    folder = docs / "leaderboard"
-    folder.mkdir(parents=True, exist_ok=True)
+    found = {name: stand(results, name) for name in names}
+    standings = [one for one in found.values() if one is not None]
+    if not standings:
+        return []
+    figures, page, plots = results / "leaderboard.json", docs / "leaderboard.md", []
+    before = json.loads(figures.read_text("utf-8")) if figures.exists() else {}
+    text = json.dumps({one.name: as_dict(one) for one in standings}, indent=1) + "\n"
+    value = json.loads(text)
+    (docs / "leaderboard").mkdir(parents=True, exist_ok=True)
     for one in standings:
-        path = folder / f"{one.name}.svg"
-        plot(ColdStartReport((one.table,), "", (), {}), path)
-        written.append(path)
-    page = docs / "leaderboard.md"
-    text = page.read_text("utf-8") if page.exists() else f"{BEGIN}\n{END}\n"
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    page.write_text(f"{head}{BEGIN}\n{markdown(standings, missing)}{END}{tail}", "utf-8")
-    return [*written, page]
+        path = docs / "leaderboard" / f"{one.name}.svg"
+        if value[one.name] != before.get(one.name) or not path.exists():
+            plot(ColdStartReport((one.table,), "", (), {}), path)
+        plots.append(path)
+    figures.write_text(text, "utf-8")
+    head, _, tail = _parts(page.read_text("utf-8") if page.exists() else f"{BEGIN}\n{END}\n")
+    generated = markdown(standings, [name for name, one in found.items() if one is None])
+    page.write_text(f"{head}{BEGIN}\n{generated}{END}{tail}", "utf-8")
+    return [figures, *plots, page]
 
 
-def stand(results: Path, name: str, folds: tuple[int, ...]) -> Standing | None:
+def generated_part(page: Path) -> str:
+    """What `write_leaderboard` has written in a page."""
+    return _parts(page.read_text("utf-8"))[1]
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """Before, between and behind the marks."""
+    head, _, rest = text.partition(BEGIN)
+    generated, _, tail = rest.partition(END)
+    return head, generated, tail
+
+
+def stand(results: Path, name: str) -> Standing | None:
     """Pool a data set's folds as far as ours was measured; None if nothing can be compared."""
     pooled: list[dict[str, Cell]] = []
-    for fold in folds:
+    for fold in range(FOLDS):
         found = {
             method: cell
             for method in (*method_names(), EMBEDDING)
             if (cell := read_cell(name, method, fold, results)) is not None
         }
+        own = found[OURS].round if OURS in found else None
+        found = {method: cell for method, cell in found.items() if cell.round == own}
         if all(method in found for method in ESSENTIAL):
-            own = found[OURS].round
-            pooled.append({method: cell for method, cell in found.items() if cell.round == own})
-    if not pooled or not all(method in fold for fold in pooled for method in ESSENTIAL):
+            pooled.append(found)
+    if not pooled:
         return None
     everywhere = [m for m in (OURS, EMBEDDING, *method_names()) if all(m in f for f in pooled)]
     everywhere = list(dict.fromkeys(everywhere))
@@ -134,17 +143,20 @@ def _against(
 
 
 def _mean_over_k(pooled: Sequence[dict[str, Cell]], method: str) -> np.ndarray:
-    """float64[1, users]: each user's NDCG, mean over k."""
-    return np.concatenate([f[method].measured().test.ndcg.mean(0) for f in pooled])[None]
+    """float64[1, users]: each user's NDCG, mean over k >= 1."""
+    tests = [fold[method].measured().test for fold in pooled]
+    given = [label != "0" for label in tests[0].labels]
+    number = max(1, sum(given))
+    return np.concatenate([test.ndcg[given].sum(0) / number for test in tests])[None]
 
 
 def as_dict(one: Standing) -> dict[str, Any]:
-    """JSON values."""
+    """JSON values, rounded so that they are the same on every machine."""
     against = {
         title: {"method": name, "ndcg_lead": [vars(lead) for lead in leads]}
         for title, (name, leads) in one.against.items()
     }
-    return {
+    value = {
         **one.table.as_dict(),
         "dates": {method: cell.date for method, cell in one.cells.items()},
         "budgets": {method: dict(cell.budget) for method, cell in one.cells.items()},
@@ -152,11 +164,22 @@ def as_dict(one: Standing) -> dict[str, Any]:
         "unfinished": list(one.unfinished),
         "against": against,
     }
+    return cast(dict[str, Any], _rounded(value))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _rounded(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(part) for part in value]
+    return round(value, DIGITS) if isinstance(value, float) else value
 
 
 def markdown(standings: Sequence[Standing], missing: Sequence[str]) -> str:
     """The page's generated part."""
-    parts = [_summary(standings)] if standings else []
+    parts = [_summary(standings)]
+    if len(standings) > 1:
+        parts.append(_ratios(standings))
     if missing:
         parts.append(f"Not measured yet: {', '.join(missing)}.")
     parts += [_section(one) for one in standings]
@@ -165,7 +188,9 @@ def markdown(standings: Sequence[Standing], missing: Sequence[str]) -> str:
 
 def _summary(standings: Sequence[Standing]) -> str:
     labels = max((one.table.labels for one in standings), key=len)
-    lines = ["| data set | against | " + " | ".join(f"k={k}" for k in labels) + " | mean over k |"]
+    lines = [
+        "| data set | against | " + " | ".join(f"k={k}" for k in labels) + " | mean over k ≥ 1 |"
+    ]
     lines.append("|---|---|" + "--:|" * (len(labels) + 1))
     for one in standings:
         for title, (name, leads) in one.against.items():
@@ -177,6 +202,19 @@ def _summary(standings: Sequence[Standing]) -> str:
             cells = [_lead(by_label[k]) if k in by_label else "" for k in (*labels, "mean")]
             lines.append(f"| {one.name} | {title}: {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _ratios(standings: Sequence[Standing]) -> str:
+    """What the goals are about: ratios of mean NDCG over k >= 1."""
+
+    def ratio(title: str) -> str:
+        return f"{np.mean([1 + one.against[title][1][-1].mean for one in standings]):.3f}"
+
+    return (
+        f"Mean over the {len(standings)} data sets of the ratio of our mean NDCG over k ≥ 1 to "
+        f"that of the best single method: {ratio('best single')}; to that of the best blend: "
+        f"{ratio('blend')}."
+    )
 
 
 def _lead(lead: Interval) -> str:
@@ -211,7 +249,7 @@ def _row(line: Line, one: Standing) -> str:
     cells = [line.name + (" \\*" if cell.cut else ""), *figures]
     cells += [str(line.trials), f"{line.seconds:.0f}", _budget_of(cell)]
     if line.role == "ours":
-        cells = [f"**{text}**" for text in cells]
+        cells = [f"**{text}**" if text else "" for text in cells]
     return "| " + " | ".join(cells) + " |"
 
 

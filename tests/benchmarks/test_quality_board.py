@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
 import pytest
+import xxhash
 
 from benchmarks.quality import table
-from benchmarks.quality.__main__ import parse, tasks_of
+from benchmarks.quality.__main__ import main, parse, tasks_of
 from benchmarks.quality.cells import Cell, figures_of, read_cell, write_cell
 from benchmarks.quality.learning import Watch
 from benchmarks.quality.search import PRIORS, Budget, fit_priors, search
@@ -19,19 +23,21 @@ from benchmarks.quality.shops import (
     ROOT,
     SAMPLED,
     Shop,
+    _stamp,
     _with_column,
     known_shops,
     ks_of,
     open_shop,
     shop_of,
     shuffled,
+    sources_of,
 )
-from benchmarks.quality.work import Task, Worker, method_names, neural_names
+from benchmarks.quality.work import Task, Worker, enough, method_names, neural_names
 from firstedge.graph.errors import SettingsError
 from firstedge.graph.schema import Schema
 from firstedge.graph.store import open_store
 from firstedge.loaders.mapping import load_mappings
-from firstedge.models.baselines import Popularity, TrainingData
+from firstedge.models.baselines import Popularity, TextCosine, TrainingData
 from firstedge.models.comparison import EMBEDDING, OURS
 from firstedge.models.neighbours import ItemKNN
 from firstedge.models.protocol import Evaluation, KShotCases, Ranker, build_cases, evaluate
@@ -39,6 +45,7 @@ from firstedge.models.scorer import UserBatch
 from firstedge.models.space import Range
 from tests.models.small import WEIGHTS, histories_of, training_of
 
+KEPT = ("popularity", "item-knn")  # files of cells
 OWN = """
 [item]
 label = "Thing"
@@ -93,6 +100,73 @@ def test_a_data_set_that_is_not_there(tmp_path: Path) -> None:
         open_shop(known_shops()["gowalla"], None, tmp_path)
     with pytest.raises(SettingsError, match="there is no data set 'x'"):
         shop_of("x")
+
+
+def test_a_store_is_of_one_folder_and_of_its_files_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, text in (("a", "ann mug tea\n"), ("b", "bob pen\n")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own.toml").write_text(OWN)
+        (tmp_path / folder / "picks.txt").write_text(text)
+
+    def users(folder: str) -> dict[str, int]:
+        shop = shop_of(str(tmp_path / folder / "own.toml"))
+        snapshot = open_shop(shop, work=tmp_path / "work")
+        return dict(zip(snapshot.users.ids, np.diff(snapshot.histories.offsets), strict=True))
+
+    assert users("a") == {"ann": 2}
+    assert "new events.pick" in (said := capsys.readouterr().out), said
+    assert users("b") == {"bob": 1}
+    capsys.readouterr()
+    assert users("a") == {"ann": 2}
+    assert capsys.readouterr().out == ""  # it is only read
+    picks = tmp_path / "b" / "picks.txt"
+    before = picks.stat()
+    picks.write_text("eve pen\n")  # of the same size
+    os.utime(picks, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert users("b") == {"eve": 1}
+
+
+def test_the_stores_of_known_sets_keep_their_names(tmp_path: Path) -> None:
+    (tmp_path / "ml-1m").mkdir()
+    for name in ("train.txt", "test.txt"):
+        (tmp_path / "ml-1m" / name).write_text("u i\n")
+    shop = known_shops()["ml-1m"]
+    sources = sources_of(shop, tmp_path, tmp_path)
+    schema = xxhash.xxh3_64_hexdigest(shop.schema.read_bytes())
+    assert sources.home.name == f"ml-1m-{schema[:8]}"  # wherever the repository is
+    stamp = json.loads(_stamp(sources, with_time=False))
+    assert stamp == [["train.txt", 4], ["test.txt", 4]]
+
+
+def test_files_that_are_not_there_are_named(own_shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "picks.txt").unlink()
+    with pytest.raises(
+        SettingsError, match=r"^own: import 'picks' reads .*picks.txt, which is not"
+    ):
+        sources_of(shop_of(str(own_shop)), work=tmp_path / "work")
+    own_shop.write_text(OWN.split("[[import]]")[0])
+    with pytest.raises(
+        SettingsError, match=r"own.toml has no \[\[import\]\], so own has no events"
+    ):
+        sources_of(shop_of(str(own_shop)), work=tmp_path / "work")
+
+
+def test_rejected_rows_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.toml").write_text(
+        OWN.replace("picks.txt", "picks.csv")
+        .replace("lightgcn", "csv")
+        .replace('kind = "pick"', 'kind = "pick", time = "day"')
+    )
+    (tmp_path / "picks.csv").write_text(
+        "user,item,day\nann,mug,2026-01-01\nann,mug,2026-01-01\nann,tea,soon\n"
+    )
+    open_shop(shop_of(str(tmp_path / "own.toml")), work=tmp_path / "work")
+    lines = [line.split("│") for line in capsys.readouterr().out.splitlines() if "│" in line]
+    found = {line[2].strip(): line[3].strip() for line in lines}
+    assert found["duplicate events"] == "1"
+    assert [count for name, count in found.items() if name.startswith("rejected")] == ["1"]
 
 
 def test_the_docs_show_a_data_set_of_ten_lines(tmp_path: Path) -> None:
@@ -251,9 +325,8 @@ def board(folder: Path, ours: float = 0.5) -> str:
     (folder / "own" / "left-out.json").write_text('{"text cosine": "the shop has no texts"}')
     page = folder / "leaderboard.md"
     page.write_text("head\n<!-- leaderboard -->\nold\n<!-- /leaderboard -->\ntail\n")
-    schema = folder / "own.toml"
-    schema.write_text(OWN)
-    table.write_leaderboard(folder, [str(schema)], range(2), folder)
+    written = table.write_leaderboard(folder, ["own"], folder)
+    assert written == [folder / "leaderboard.json", folder / "leaderboard" / "own.svg", page]
     return page.read_text()
 
 
@@ -263,6 +336,8 @@ def test_the_page(tmp_path: Path) -> None:
     assert text.endswith("<!-- /leaderboard -->\ntail\n")
     assert "\nold\n" not in text
     # 0.5 / 0.45 - 1 for every user, and so for every resample
+    assert text.splitlines()[2].endswith("| mean over k ≥ 1 |")
+    assert "Mean over the" not in text  # there is a single set
     lead = "+11 % (+11 % to +11 %)"
     row = f"| own | best of all: blend of closed forms | {lead} | {lead} | {lead} | {lead} |"
     assert row in text
@@ -270,11 +345,147 @@ def test_the_page(tmp_path: Path) -> None:
     assert "SASRec" in text.split("Unfinished, ")[1].splitlines()[0]  # one fold is of other data
     assert "Left out: text cosine (the shop has no texts)." in text
     assert "| 7 fits or 0.5 min |" in text
+    (ours,) = [line for line in text.splitlines() if line.startswith("| **firstedge**")]
+    assert ours.endswith("| **7** | **6** |  |")  # two folds' seconds, no budget
     assert "whichever came first. Measured 2026-01-02." in text
     figures = json.loads((tmp_path / "leaderboard.json").read_text())["own"]
     assert figures["against"]["best of all"]["method"] == "blend of closed forms"
     assert figures["against"]["blend"]["ndcg_lead"][3]["mean"] == pytest.approx(1 / 9, abs=1e-3)
     assert (tmp_path / "leaderboard" / "own.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_the_mean_is_over_k_from_1_and_the_ratios_over_sets(tmp_path: Path) -> None:
+    """Ratios by hand: k = 0 does not count, nor does a method that others beat on validation."""
+    for shop, ours in (("one", (0.9, 0.6, 0.6)), ("two", (0.1, 0.2, 0.3))):
+        for method, role, levels, objective in (
+            (OURS, "ours", ours, 0.0),
+            ("popularity", "single", (0.5, 0.6, 0.6), 0.1),
+            ("item-kNN", "single", (0.5, 0.3, 0.5), 0.2),
+            ("blend of closed forms", "blend", (0.5, 0.2, 0.8), 0.3),
+        ):
+            values = np.repeat(np.array(levels)[:, None], 20, 1)
+            share = np.full(3, 0.5)
+            test = Evaluation(("0", "1", "3"), values, values, values, share)
+            cell = cell_of(method, role, 0.5)
+            cell = replace(cell, shop=shop, objective=objective, **figures_of(test))
+            write_cell(cell, tmp_path)
+    written = table.write_leaderboard(tmp_path, ["one", "two", "three"], tmp_path)
+    text = table.generated_part(written[-1])
+    # Single: .6 / .4 and .25 / .4; blend: .6 / .5 and .25 / .5.
+    assert (
+        "Mean over the 2 data sets of the ratio of our mean NDCG over k ≥ 1 to that of the best "
+        "single method: 1.062; to that of the best blend: 0.850." in text
+    )
+    assert "| two | best single: item-kNN | " in text
+    assert "Not measured yet: three." in text
+    found = json.loads((tmp_path / "leaderboard.json").read_text())
+    assert found["one"]["against"]["blend"]["ndcg_lead"][-1]["mean"] == pytest.approx(0.2, abs=1e-4)
+
+
+def test_a_page_is_the_same_when_it_is_written_again(tmp_path: Path) -> None:
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    board(tmp_path)
+    before = files()
+    table.write_leaderboard(tmp_path, ["own"], tmp_path)
+    assert files() == before
+    write_cell(cell_of(OURS, "ours", 0.6, 0, "r0"), tmp_path)
+    table.write_leaderboard(tmp_path, ["own"], tmp_path)
+    assert {path.suffix for path, text in files().items() if text != before[path]} == {
+        ".json",
+        ".md",
+        ".svg",
+    }
+
+
+def test_a_page_is_left_alone_if_nothing_can_be_compared(tmp_path: Path) -> None:
+    text = board(tmp_path)
+    for fold in (0, 1):
+        write_cell(cell_of("popularity", "single", 0.3, fold, "another round"), tmp_path)
+    assert table.write_leaderboard(tmp_path, ["own"], tmp_path) == []
+    assert (tmp_path / "leaderboard.md").read_text() == text
+    write_cell(cell_of("popularity", "single", 0.3, 1, "r1"), tmp_path)
+    table.write_leaderboard(tmp_path, ["own"], tmp_path)
+    assert "80 test users, one fold of ten" in (tmp_path / "leaderboard.md").read_text()
+
+
+def call(*arguments: object) -> int:
+    """The command's exit status."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["quality", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return int(ended.value.code or 0)
+
+
+def test_the_public_page_has_all_known_sets_whichever_were_asked(tmp_path: Path) -> None:
+    for shop in ("ml-100k", "gowalla", "nobody knows it"):
+        for method, role in ((OURS, "ours"), ("popularity", "single")):
+            write_cell(replace(cell_of(method, role, 0.5), shop=shop), tmp_path)
+        write_cell(replace(cell_of("blend of closed forms", "blend", 0.4), shop=shop), tmp_path)
+    assert call("--table", "--sets", "ml-100k", "--results", tmp_path) == 0
+    page = (tmp_path / "leaderboard.md").read_text()
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## ml-100k",
+        "## gowalla",
+    ]
+    assert set(json.loads((tmp_path / "leaderboard.json").read_text())) == {"ml-100k", "gowalla"}
+
+
+def test_a_set_of_ones_own_has_a_page_beside_its_schema(
+    own_shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    public = ROOT / "docs" / "leaderboard.md"
+    before = public.read_bytes()
+    home = own_shop.parent / "own-leaderboard"
+    assert call("--table", "--sets", own_shop) == 1
+    assert f"failed: no table of {home}: it takes firstedge, popularity" in capsys.readouterr().err
+    board(home)
+    (home / "leaderboard.md").unlink()
+    assert call("--table", "--sets", own_shop) == 0
+    said = capsys.readouterr().out
+    assert "| own | best of all: blend of closed forms | +11 % (+11 % to +11 %) |" in said
+    assert said.splitlines()[-1] == str(home / "leaderboard.md")
+    assert "160 test users, 2 folds pooled" in (home / "leaderboard.md").read_text()
+    assert public.read_bytes() == before
+
+
+def test_what_is_missing_is_told_before_anything_is_measured(
+    own_shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("--sets", "x", "amazon-beauty", own_shop, own_shop) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3
+    assert said[0].startswith("failed: there is no data set 'x': take online-retail, ")
+    assert said[1].startswith("failed: amazon-beauty is read from a folder amazon-beauty/ in")
+    assert said[2].startswith("failed: two of --sets would be kept in ")
+    assert not (own_shop.parent / "own-leaderboard").exists()
+
+
+def test_the_command_measures_a_set_of_ones_own(own_shop: Path) -> None:
+    def run() -> subprocess.CompletedProcess[str]:
+        command = ["-W", "ignore", "-m", "benchmarks.quality", "--sets", str(own_shop)]
+        return subprocess.run(
+            [sys.executable, *command, "--methods", "popularity"],
+            cwd=ROOT,
+            env={**os.environ, "FIRSTEDGE_CACHE": str(own_shop.parent / "cache")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done, home = run(), own_shop.parent / "own-leaderboard"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "new events.pick" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith(f"no table of {home}: it takes firstedge, ")
+    assert read_cell("own", "popularity", 0, home) is not None
+    (own_shop.parent / "picks.txt").write_text("ann mug\n")  # too few to hold anybody out
+    done = run()
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"failed: {own_shop}, fold 0: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (home / "leaderboard.md").exists()
 
 
 def test_a_loss_is_in_bold(tmp_path: Path) -> None:
@@ -327,6 +538,48 @@ def test_a_worker_measures_once_and_keeps(own_shop: Path, tmp_path: Path) -> Non
     other = read_cell("own", "item-kNN", 0, tmp_path)
     assert other is not None
     assert other.budget == {"trials": 3, "minutes": 1.0}
+
+
+def test_a_cell_is_enough_if_more_time_would_have_changed_nothing() -> None:
+    def cell(trials: int, minutes: float, seconds: float, cut: bool = False, fold: int = 0) -> Cell:
+        had = {"trials": 20, "minutes": minutes}
+        found = cell_of("item-kNN", "single", 0.4, fold)
+        return replace(found, budget=had, trials=trials, seconds=seconds, cut=cut)
+
+    near, asked = ItemKNN(), Budget(20, 30.0)
+    full = 20 * (PRIORS + 1)
+    assert enough(cell(25, 30.0, 1800.0), near, asked)  # as much as is asked
+    assert enough(cell(full, 1.0, 70.0), near, asked)  # all fits; it is never cut off
+    assert not enough(cell(full - PRIORS - 1, 1.0, 61.0), near, asked)
+    assert not enough(cell(full, 1.0, 50.0), near, Budget(21, 30.0))
+    assert enough(cell(1, 1.0, 0.1), Popularity(), Budget(50, 30.0))  # has no options
+    assert enough(cell(PRIORS + 1, 1.0, 0.1), TextCosine(), asked)  # tried by one fit
+    assert enough(cell(20, 6.0, 300.0), Fake(), asked)
+    assert not enough(cell(20, 6.0, 361.0), Fake(), asked)  # the last fit was cut off
+    assert not enough(cell(20, 6.0, 300.0, cut=True), Fake(), asked)
+    assert not enough(cell(19, 6.0, 300.0), Fake(), asked)
+    assert enough(cell(1, 1.0, 20.0, fold=1), Fake(), asked)
+    assert not enough(cell(1, 1.0, 30.0, fold=1, cut=True), Fake(), asked)
+
+
+def test_a_larger_budget_measures_only_what_had_use_for_it(own_shop: Path, tmp_path: Path) -> None:
+    methods = ("popularity", "item-kNN", "naive Bayes")
+    task = Task(
+        str(own_shop), 0, methods, budget=Budget(2, 1.0), results=tmp_path, work=tmp_path / "work"
+    )
+    Worker(task, lambda line: None).run()
+    short = read_cell("own", "naive Bayes", 0, tmp_path)
+    assert short is not None
+    write_cell(replace(short, trials=PRIORS + 1), tmp_path)  # as if time had ended its search
+    before = [(tmp_path / "own" / f"{name}.0.json").read_bytes() for name in KEPT]
+    said: list[str] = []
+    Worker(replace(task, budget=Budget(2, 30.0)), said.append).run()
+    assert [line.endswith("kept") for line in said] == [True, True, False]
+    assert [(tmp_path / "own" / f"{name}.0.json").read_bytes() for name in KEPT] == before
+    Worker(replace(task, budget=Budget(2, 0.5)), said.append).run()
+    assert [line.endswith("kept") for line in said[3:]] == [True, True, True]
+    Worker(replace(task, budget=Budget(2, 0.5, seed=1)), said.append).run()
+    assert [line.endswith("kept") for line in said[6:]] == [False, False, False]
 
 
 def test_our_row_brings_its_embedding(own_shop: Path, tmp_path: Path) -> None:
