@@ -38,7 +38,7 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.run
 
-# make bench-quality DATA=folder ARGS="--folds 3 --minutes 10"
+# make bench-quality DATA=folder ARGS="--folds 3 --minutes 10 --any-code"
 bench-quality: $(STAMP)
 	$(BIN)/python -m benchmarks.quality $(if $(DATA),--data $(DATA),--sets online-retail ml-100k) $(ARGS)
 

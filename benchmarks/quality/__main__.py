@@ -185,9 +185,11 @@ def write_tables(args: argparse.Namespace) -> list[str]:
         elif docs == results:
             print(generated_part(written[-1]))
         print(*written, sep="\n")
-    if not args.table:
-        print(*missing, sep="\n")
-    return missing if args.table else []
+    if args.table:
+        return missing
+    for line in missing:
+        print(line)
+    return []
 
 
 if __name__ == "__main__":

@@ -226,7 +226,7 @@ def _import(sources: Sources, encoder: TransformerEncoder | None) -> None:
     shutil.rmtree(home / "rejects", ignore_errors=True)
     with open_store(_store(home), sources.schema) as store:
         report = import_files(store, sources.mappings, ImportOptions(rejects=home / "rejects"))
-        Console().print(render_report(report))
+        Console(width=160).print(render_report(report))  # paths are not cut short
         if encoder is not None and _may_be_categorized(store):
             categorize(store, encoder)
 

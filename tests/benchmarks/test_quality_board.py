@@ -463,29 +463,37 @@ def test_what_is_missing_is_told_before_anything_is_measured(
     assert not (own_shop.parent / "own-leaderboard").exists()
 
 
-def test_the_command_measures_a_set_of_ones_own(own_shop: Path) -> None:
-    def run() -> subprocess.CompletedProcess[str]:
-        command = ["-W", "ignore", "-m", "benchmarks.quality", "--sets", str(own_shop)]
-        return subprocess.run(
-            [sys.executable, *command, "--methods", "popularity"],
-            cwd=ROOT,
-            env={**os.environ, "FIRSTEDGE_CACHE": str(own_shop.parent / "cache")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+def test_processes_are_told_what_to_do_and_failures_leave_no_table(
+    own_shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, home = [], own_shop.parent / "own-leaderboard"
+    board(home)
+    page = home / "leaderboard.md"
+    page.write_text("old")
 
-    done, home = run(), own_shop.parent / "own-leaderboard"
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "new events.pick" in done.stdout
-    assert done.stdout.splitlines()[-1].startswith(f"no table of {home}: it takes firstedge, ")
-    assert read_cell("own", "popularity", 0, home) is not None
-    (own_shop.parent / "picks.txt").write_text("ann mug\n")  # too few to hold anybody out
-    done = run()
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"failed: {own_shop}, fold 0: ")
-    assert len(done.stderr.splitlines()) == 1
-    assert not (home / "leaderboard.md").exists()
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        args = parse(command[command.index("benchmarks.quality") + 1 :])
+        asked.append((args.one, args.sets, args.fold, args.methods, args.minutes, args.any_code))
+        said = "Traceback:\nValueError: no users" if args.fold == bad else ""
+        return subprocess.CompletedProcess(command, int(bool(said)), stderr=said)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr("benchmarks.quality.__main__.sources_of", lambda *_: None)
+    options = ("--folds", 2, "--methods", "popularity", "SASRec", "--minutes", 2, "--jobs", 1)
+    bad = 1
+    assert call("--sets", own_shop, *options, "--any-code") == 1
+    sets = [str(own_shop)]
+    assert asked == [
+        (True, sets, fold, [method], 2.0, True)
+        for fold in (0, 1)
+        for method in ("popularity", "SASRec")
+    ]
+    failed = f"failed: {own_shop}, fold 1: ValueError: no users\n"
+    assert capsys.readouterr().err == failed * 2
+    assert page.read_text() == "old"
+    bad = 2
+    assert call("--sets", own_shop, *options) == 0
+    assert "160 test users" in page.read_text()
 
 
 def test_a_loss_is_in_bold(tmp_path: Path) -> None:
