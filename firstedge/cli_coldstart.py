@@ -15,6 +15,7 @@ from firstedge.cli_build import read_shop, train_options
 from firstedge.console import answer, say
 from firstedge.encoders import open_encoder
 from firstedge.graph.errors import SettingsError
+from firstedge.models.options_file import read_options
 from firstedge.settings import (
     CACHE,
     DEVICE,
@@ -39,6 +40,10 @@ def coldstart(
     seed: Seed = 0,
     folds: Annotated[int, typer.Option(min=1, max=10, help="Folds of users to ask.")] = 1,
     trials: Annotated[int, typer.Option(min=1, help="Settings tried of each method.")] = 5,
+    options: Annotated[
+        Path | None,
+        typer.Option(help="Training options to judge, as `firstedge tune` writes them."),
+    ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the curves: .png, .svg, .pdf.")] = None,
     as_json: AsJson = False,
@@ -58,9 +63,14 @@ def coldstart(
     if plot:
         _check_file(plot)
         view.check_plot(plot)
-    options = train_options(seed, device)
+    made = train_options(seed, device, read_options(options) if options else {})
+    if made.fine_tune.on:
+        raise SettingsError(
+            f"a report fine-tunes no text encoder: take fine_tune out of {options}, and pass one "
+            "that was fine-tuned before, --encoder BUNDLE/VERSION/encoder"
+        )
     ours = report.Contender(
-        lambda snapshot, split: learn(snapshot, options, split), f"{__version__} {options!r}"
+        lambda snapshot, split: learn(snapshot, made, split), f"{__version__} {made!r}"
     )
     found = report.coldstart_report(
         read_shop(store, schema, open_encoder(encoder, cache, device)),

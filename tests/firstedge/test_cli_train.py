@@ -11,8 +11,15 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import firstedge as fe
+from firstedge.cli_build import train_options
+from firstedge.loaders.split import split_users
 from firstedge.models import coldstart_view
 from firstedge.models.coldstart_report import ColdStartReport
+from firstedge.models.options_file import read_options
+from firstedge.models.protocol import evaluate
+from firstedge.models.rounds import build_round, hold_out
+from firstedge.models.scorer import Scorer
+from firstedge.models.train import train
 from tests.firstedge.conftest import Run
 from tests.models.purchases import purchases
 
@@ -105,6 +112,47 @@ def test_what_coldstart_found_is_printed_before_it_is_written(
     assert "cannot write late.png: No space left on device" in shown.err
 
 
+def test_coldstart_judges_given_options(run: Run) -> None:
+    """Its figures are those of trainings with these options on the same folds."""
+    few = Path("few.json")
+    few.write_text('{"net": {"dim": 16}, "fit": {"epochs": 1}, "about": {}}')
+    shown = run("coldstart", *PLAIN, "--trials", "1", "--folds", "3", "--options", few)
+    assert shown.code == 0, shown.err
+    with fe.open_store("shop.lbug", read_only=True) as store:
+        shop = fe.read_snapshot(store)
+    options = train_options(0, "cpu", read_options(few))
+    table = shown.data["tables"][0]
+    ks = [int(label) for label in table["labels"] if label != "all"]
+    figures = []
+    for fold in range(3):
+        split = split_users(shop, fold=fold)
+        bundle = train(shop, options, split)
+        round_ = build_round("few", hold_out(shop, split), ks, lambda bundle=bundle: bundle)
+        figures.append(evaluate(Scorer(bundle), round_.test, np.zeros(len(bundle.items))).ndcg)
+    line = table["lines"][0]
+    assert line["name"] == "firstedge"
+    np.testing.assert_allclose(
+        [cell["mean"] for cell in line["ndcg"]], np.hstack(figures).mean(1), rtol=1e-9
+    )
+    default = run("coldstart", *PLAIN, "--trials", "1", "--folds", "3").data["tables"][0]
+    assert default["lines"][0]["ndcg"] != line["ndcg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('{"net": {"dims": 16}}', "no option 'net.dims'"),
+        ('{"fine_tune": {"on": true}}', "a report fine-tunes no text encoder"),
+    ],
+)
+def test_coldstart_refuses_options_before_the_work(run: Run, text: str, complaint: str) -> None:
+    Path("wrong.json").write_text(text)
+    failed = run("coldstart", *PLAIN, "--options", "wrong.json")
+    assert failed.code == 1
+    assert complaint in failed.err
+    assert "Snapshot" not in failed.err
+
+
 def test_errors_come_before_the_work(run: Run) -> None:
     assert "no store" in run("train", "--store", "none.lbug").err.lower()
     assert run("coldstart", "--folds", "11").code == 2
@@ -143,12 +191,17 @@ def test_tune_goes_on_and_train_takes_what_it_found(run: Run) -> None:
     assert found.code == 0, found.err
     default = found.data["about"]
     assert (default["trials"], default["objective"]) == (1, default["default"])
-    assert found.data["net"]["dim"] == 60
+    assert found.data["net"] == {"dim": 60, "id_dropout": 0.1, "user_dropout": 0.3}
     found = run("tune", *PLAIN, "--trials", "2")
     assert found.data["about"]["trials"] == 2
     assert found.data["about"]["objective"] >= default["objective"]
     assert "trial 2 of 2" in found.err
     assert run("tune", *PLAIN, "--trials", "2").data == found.data
+    best = found.data["about"]["objective"]
+    assert (
+        f"options.json: NDCG {best:.4f} over validation users after 2 trials, "
+        f"{default['default']:.4f} by default"
+    ) in run("tune", *PLAIN[:-1], "--trials", "2").out
     Path("options.json").write_text('{"net": {"dim": 16}, "fit": {"epochs": 2}}')
     trained = run("train", *PLAIN, "--options", "options.json", "--log", "log")
     assert trained.data["about"]["options"]["net"]["dim"] == 16
