@@ -31,10 +31,12 @@ def tune(
     store: StoreUrl = STORE,
     out: Annotated[Path, typer.Option(help="The file for the options.")] = Path("options.json"),
     trials: Annotated[
-        int, typer.Option(min=1, help="Trainings in all, those of earlier runs among them.")
+        int,
+        typer.Option(min=1, help="Finished trainings in all, those of earlier runs among them."),
     ] = 20,
     minutes: Annotated[
-        float | None, typer.Option(min=0.0, help="Begin no training after so long.")
+        float | None,
+        typer.Option(min=0.0, help="Begin no training after so long; one that runs is finished."),
     ] = None,
     encoder: Encoder = ENCODER,
     cache: Cache = CACHE,
@@ -44,8 +46,10 @@ def tune(
 ) -> None:
     """Search better training options than the defaults, by the validation users.
 
-    The best so far is written after every training; what was killed goes on when it is called
-    again. Train with `firstedge train --options options.json`.
+    The defaults are trained first. The best so far is written after every training; what was killed
+    goes on when it is called again, with the trainings that were finished. One process at a time
+    searches for a file. Train with `firstedge train --options options.json`, and judge it by
+    `firstedge coldstart --options options.json`.
 
     Example: firstedge tune --store shop.lbug --trials 30 --minutes 60
     """

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,11 @@ from firstedge.models.train import TrainOptions, train
 
 if TYPE_CHECKING:
     import optuna
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nothing refuses a second search on the same file
+    fcntl = None  # type: ignore[assignment]
 
 # What is searched, by section and name; the first trial is the defaults. `net.propagate` is not:
 # on Beauty a training with it takes several times what all else does, and a trial is not cut off.
@@ -36,7 +43,8 @@ class StudyBudget:
     """How long to search.
 
     Attributes:
-        trials: Trainings in all, those of earlier runs among them.
+        trials: Finished trainings in all, those of earlier runs among them. The defaults are
+            trained even if there are as many without them.
         minutes: Of this run; a training that has begun is finished. None: no limit.
     """
 
@@ -54,7 +62,8 @@ def study(
     """Search options, and write the best so far after every trial.
 
     The figure is the mean NDCG over validation users and ks. Trials are kept beside ``out``, in
-    ``<out>.trials``: what was killed goes on, and a larger budget adds to what was done.
+    ``<out>.trials``: what was killed goes on, and a larger budget adds to what was done. A training
+    that was cut off counts as failed. The defaults come first, until they have been trained.
 
     Args:
         snapshot: The shop.
@@ -68,48 +77,31 @@ def study(
 
     Raises:
         MissingDependency: If the package ``optuna`` is not installed.
-        SettingsError: If the file cannot be written, or the budget allows no trial.
+        SettingsError: If the file cannot be written, another process searches there, or the budget
+            allows no training.
     """
-    try:
-        import optuna
-        from optuna.storages.journal import JournalFileBackend
-    except ImportError:
-        raise MissingDependency("optuna", "`firstedge tune`", "tune") from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if find_spec("optuna") is None:
+        raise MissingDependency("optuna", "`firstedge tune`", "tune")
     trials_file = out.with_name(f"{out.name}.trials")
-    try:
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(trials_file)))
-    except OSError as error:
-        raise SettingsError(f"cannot write {trials_file}: {error.strerror}") from None
-    found = optuna.create_study(
-        study_name=f"{snapshot.fingerprint} seed {base.fit.seed}",
-        storage=storage,
-        sampler=optuna.samplers.TPESampler(seed=base.fit.seed),
-        direction="maximize",
-        load_if_exists=True,
-    )
-    if not found.trials:
-        found.enqueue_trial({name: _value(base, name) for name in SPACE})
-    done = _completed(found)
+    with _alone(trials_file):
+        name = f"{snapshot.fingerprint} seed {base.fit.seed}"
+        search = _Search(_open(trials_file, name, base.fit.seed), snapshot, base)
+        if cut_off := search.fail_unfinished():
+            say(f"not counted: {cut_off} x a training that was cut off")
+        left = search.plan(budget.trials)
+        total = len(search.completed()) + left
 
-    def objective(trial: optuna.Trial) -> float:
-        given = nested({name: _suggest(trial, name) for name in SPACE})
-        bundle = train(snapshot, with_options(base, given))
-        return float(bundle.about["fusion"]["objective"])
+        def told(found: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+            _write(out, search.best())
+            best = "  (best so far)" if trial.number == found.best_trial.number else ""
+            say(f"trial {len(search.completed())} of {total}: NDCG {trial.value:.4f}{best}")
 
-    def told(now: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        _write(out, _best(now, snapshot))
-        best = "  (best so far)" if trial.number == now.best_trial.number else ""
-        say(f"trial {_completed(now)} of {budget.trials}: NDCG {trial.value:.4f}{best}")
-
-    if done < budget.trials:
-        seconds = None if budget.minutes is None else 60 * budget.minutes
-        found.optimize(objective, budget.trials - done, seconds, callbacks=[told])
-    if not _completed(found):
-        raise SettingsError("no trial was made: allow at least one")
-    best = _best(found, snapshot)
-    _write(out, best)
-    return best
+        if left > 0:
+            seconds = None if budget.minutes is None else 60 * budget.minutes
+            search.found.optimize(search.objective, left, seconds, callbacks=[told])
+        best = search.best()
+        _write(out, best)
+        return best
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,19 +113,109 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _best(found: optuna.Study, snapshot: Snapshot) -> dict[str, Any]:
-    trial = found.best_trial
-    about = {
-        "objective": trial.value,
-        "default": found.trials[0].value,
-        "trials": _completed(found),
-        "fingerprint": snapshot.fingerprint,
-    }
-    return {**nested(trial.params), ABOUT: about}
+@dataclass(frozen=True)
+class _Search:
+    """A study that is open, and what it is about."""
+
+    found: optuna.Study
+    snapshot: Snapshot
+    base: TrainOptions
+
+    def fail_unfinished(self) -> int:
+        """Mark as failed what a process left that is gone, and count the trainings among it."""
+        from optuna.trial import TrialState
+
+        begun = self.found.get_trials(states=(TrialState.RUNNING,))
+        queued = self.found.get_trials(states=(TrialState.WAITING,))
+        for trial in (*begun, *(self.found.ask() for _ in queued)):
+            self.found.tell(trial.number, state=TrialState.FAIL)
+        return len(begun)
+
+    def plan(self, trials: int) -> int:
+        """How many trainings are left; the defaults come first if they were not finished yet."""
+        left = trials - len(self.completed())
+        if self.default() is not None:
+            return left
+        self.found.enqueue_trial({name: _value(self.base, name) for name in SPACE})
+        return max(left, 1)
+
+    def objective(self, trial: optuna.Trial) -> float:
+        """Train with what is suggested."""
+        given = nested({name: _suggest(trial, name) for name in SPACE})
+        bundle = train(self.snapshot, with_options(self.base, given))
+        return float(bundle.about["fusion"]["objective"])
+
+    def completed(self) -> list[optuna.trial.FrozenTrial]:
+        """Trainings that were finished."""
+        return [trial for trial in self.found.trials if trial.value is not None]
+
+    def default(self) -> float | None:
+        """The figure of the defaults, None if no training with them was finished."""
+        for trial in self.completed():
+            if with_options(self.base, nested(trial.params)) == self.base:
+                return float(trial.value)
+        return None
+
+    def best(self) -> dict[str, Any]:
+        """What is written.
+
+        Raises:
+            SettingsError: If no training with the defaults was finished.
+        """
+        default = self.default()
+        if default is None:
+            raise SettingsError(
+                "no training with the defaults was finished, so nothing can be compared with "
+                "them: allow at least one trial and more than 0 minutes"
+            )
+        trial = self.found.best_trial
+        about = {
+            "objective": trial.value,
+            "default": default,
+            "trials": len(self.completed()),
+            "fingerprint": self.snapshot.fingerprint,
+        }
+        return {**nested(trial.params), ABOUT: about}
 
 
-def _completed(found: optuna.Study) -> int:
-    return sum(trial.value is not None for trial in found.trials)
+@contextmanager
+def _alone(trials_file: Path) -> Iterator[None]:
+    """Hold a study's file against other processes; a process that is killed lets go of it.
+
+    Raises:
+        SettingsError: If it cannot be written, or another process holds it.
+    """
+    try:
+        descriptor = os.open(trials_file, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise SettingsError(f"cannot write {trials_file}: {error.strerror}") from None
+    with os.fdopen(descriptor):
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingsError(
+                f"another `firstedge tune` is at work on {trials_file}, and one at a time can be: "
+                "wait for its end, or pass another --out"
+            ) from None
+        yield
+
+
+def _open(trials_file: Path, name: str, seed: int) -> optuna.Study:
+    """The study of that name, made if there is none."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    found = optuna.create_study(
+        study_name=name,
+        storage=optuna.storages.JournalStorage(JournalFileBackend(str(trials_file))),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    # Each run goes on with another seed: the same one would draw again what the last run drew.
+    found.sampler = optuna.samplers.TPESampler(seed=seed + len(found.trials))
+    return found
 
 
 def _value(options: Any, name: str) -> Any:
