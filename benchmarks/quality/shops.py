@@ -23,6 +23,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import xxhash
 from rich.console import Console
 
@@ -51,6 +54,7 @@ _SPLIT = ("train.txt", "test.txt")
 
 # Users of the sample of Gowalla, for those who have minutes rather than hours.
 SAMPLED = 3000
+SMALL = 200  # customers of the small shop
 
 Prepare = Callable[[Path | None, Path], Path]
 
@@ -87,6 +91,12 @@ def known_shops() -> dict[str, Shop]:
     retail = ROOT / "data" / "online_retail.toml"
     shops = (
         Shop("online-retail", retail, "data/online_retail.parquet", lambda _, __: retail.parent),
+        Shop(
+            f"online-retail-{SMALL}",
+            retail,
+            f"{SMALL} customers of online-retail, drawn by seed 0",
+            _prepare_small,
+        ),
         shop("ml-100k", "the PyPI wheel of recbole (fetched)", _prepare_ml_100k),
         shop(
             "amazon-beauty",
@@ -305,6 +315,18 @@ def _prepare_sample(data: Path | None, home: Path) -> Path:
     for name, lines in files.items():
         kept = [line for line in lines if line and line.split()[0] in drawn]
         _write(home / name, "\n".join(kept) + "\n")
+    return home
+
+
+def _prepare_small(_: Path | None, home: Path) -> Path:
+    """The invoice lines of some customers of Online Retail."""
+    lines = pq.read_table(ROOT / "data" / "online_retail.parquet")
+    customers = np.unique(lines["customer_id"].drop_null().to_numpy(zero_copy_only=False))
+    drawn = np.random.default_rng(0).permutation(customers)[:SMALL]
+    kept = lines.filter(pc.is_in(lines["customer_id"], pa.array(drawn)))
+    part = home / "online_retail.part"
+    pq.write_table(kept, part)
+    part.replace(home / "online_retail.parquet")
     return home
 
 
