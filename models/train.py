@@ -58,6 +58,8 @@ SPECTRUM = NaiveBayes(smoothing=100.0, length_discount=0.5)
 
 # How much the answers to long histories weigh beside those at one k, when terms are weighed.
 LONG_SHARE = 0.5
+# What the answers may lose by the weights that items without an event are found best with.
+MOST_CROWDING = 0.01
 
 
 @dataclass(frozen=True)
@@ -296,7 +298,14 @@ class Learner:
         )
         ks = [k for k in GIVEN if k <= max(self.ks)]
         hide = HideOptions(ks, options.most_cells, options.least_users, options.fit.seed)
-        return weigh_new_items(draft, found, askable, hide)
+        weighed = weigh_new_items(draft, found, askable, hide)
+        # They are chosen among new items alone, who may not crowd the known ones out.
+        kept = self._worth(draft, weighed) >= (1 - MOST_CROWDING) * self._worth(draft, found)
+        return weighed if kept else found
+
+    def _worth(self, draft: Draft, fusion: Fusion) -> float:
+        """Mean NDCG of a fusion over validation users and ks, all items being candidates."""
+        return self.arena.ndcg(Scorer(finish(draft, fusion)).score)
 
     def finish(self, draft: Draft, fusion: Fusion) -> Bundle:
         """The bundle as it was fused, its weight of repeats chosen too."""

@@ -171,3 +171,14 @@ def test_new_items_get_the_edges_of_what_they_read_like(draft: Draft) -> None:
     strength = np.abs(lent - vectors) * draft.data.importance[:, None]
     weakest = np.where(kept, strength, np.inf).min(0)
     assert (np.where(kept, 0, strength) <= weakest * (1 + 1e-4)).all()
+
+
+@pytest.mark.parametrize(("new_text", "kept"), [(1e-3, True), (1e3, False)])
+def test_new_items_may_not_crowd_known_ones_out(
+    learner: Learner, draft: Draft, monkeypatch: pytest.MonkeyPatch, new_text: float, kept: bool
+) -> None:
+    def weigh(_draft: Draft, fusion: Fusion, *_: object) -> Fusion:
+        return replace(fusion, by_k=replace(fusion.by_k, new_text=new_text))
+
+    monkeypatch.setattr("firstedge.models.train.weigh_new_items", weigh)
+    assert (learner.fuse(draft).by_k.new_text == new_text) == kept
