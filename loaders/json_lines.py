@@ -65,10 +65,17 @@ def _parse_regular(raw: list[str], names: tuple[str, ...]) -> list[pa.Array] | N
         )
     except pa.ArrowInvalid:
         return None
-    if table.num_rows != len(raw):
+    if table.num_rows != len(raw) or any(_is_inexact(table[name]) for name in names):
         return None
     texts = [as_text(table[name].combine_chunks()) for name in names]
     return [pc.if_else(pc.equal(text, ""), None, text) for text in texts]
+
+
+def _is_inexact(column: pa.ChunkedArray) -> bool:
+    """Whether integers among floats may be too large for a float."""
+    if not pa.types.is_floating(column.type):
+        return False
+    return bool(pc.any(pc.greater_equal(pc.abs(column), 2.0**53)).as_py())
 
 
 def _types(raw: list[str], names: tuple[str, ...]) -> pa.Schema | None:

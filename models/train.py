@@ -58,6 +58,8 @@ SPECTRUM = NaiveBayes(smoothing=100.0, length_discount=0.5)
 
 # How much the answers to long histories weigh beside those at one k, when terms are weighed.
 LONG_SHARE = 0.5
+# Doubt about profiles as a share of what all users chose: a small shop has little to overcome it.
+MOST_DOUBT = 0.1
 # What the answers may lose by the weights that items without an event are found best with.
 MOST_CROWDING = 0.01
 
@@ -74,7 +76,7 @@ class TrainOptions:
         fine_tune: Whether and how the text encoder is fine-tuned.
         edges_per_item: Edges kept of each item in the bundle.
         text_axes: Dimensions that the texts of items are compared in, at most the encoder's.
-        profile_smoothing: Events of doubt in the profile lifts.
+        profile_smoothing: Events of doubt in the profile lifts; in a small shop fewer.
         ks: Numbers of given items at which validation users are asked, as far as their histories
             go.
         least_users: Validation users with enough items that a k needs to be asked at.
@@ -341,7 +343,8 @@ class Learner:
     def profile_lifts(self) -> sparse.csr_array:
         """float32[f, n]: how profile values lift items among the training users."""
         profiles = self.snapshot.profiles[self.split.train]
-        return profile_lifts(self.data.x, profiles, self.options.profile_smoothing)
+        doubt = min(self.options.profile_smoothing, MOST_DOUBT * self.data.x.nnz)
+        return profile_lifts(self.data.x, profiles, doubt)
 
 
 def feasible_ks(histories: Histories, options: TrainOptions) -> tuple[int, ...]:

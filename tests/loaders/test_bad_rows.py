@@ -229,6 +229,7 @@ VALUES = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=3))
 @example([1.5e-07, 1e-05, 0.1])
+@example([9_007_199_254_740_992, 0.0])
 def test_rows_of_a_json_lines_file_are_the_same_behind_a_bad_one(values: list[Any]) -> None:
     block = "".join(f"{json.dumps({'x': value})}\n" for value in values)
     alone = texts(read_json_lines(iter([block.encode()]), ("x", "y")), 0)
