@@ -156,8 +156,16 @@ def build_table(pool: Pool, draws: int = 1000) -> Table:
     lines = [_line(pooled[name], ours, draws) for name in names]
     lines.sort(key=lambda line: line.role not in ("ours", "part"))
     users = ours.ndcg.shape[1]
-    table = Table(pool.title, users, len(rounds), ours.labels, pool.k, tuple(lines), pool.left_out)
-    table = replace(table, validation_users=pool.validation_users)
+    table = Table(
+        title=pool.title,
+        users=users,
+        rounds=len(rounds),
+        labels=ours.labels,
+        k=pool.k,
+        lines=tuple(lines),
+        left_out=pool.left_out,
+        validation_users=pool.validation_users,
+    )
     fields = pool_fields(pool.fields)
     if not fields:
         return table

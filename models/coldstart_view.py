@@ -108,14 +108,11 @@ def _notes(table: Table) -> Iterator[str]:
     if table.unshown:
         yield f"not shown: {'; '.join(table.unshown)}"
     by = "" if table.validation_users is None else f"{table.validation_users:,} "
-    most, ours = (
-        max(x.trials for x in table.lines if x.role in ("single", "blend")),
-        table.ours.trials,
-    )
+    most = max(line.trials for line in table.lines if line.role in ("single", "blend"))
     plural = "s" if most > 1 else ""
     yield (
         f"chosen by {by}validation users: the best of up to {most} fit{plural} of each baseline, "
-        f"and of {ours} combinations of {OURS}'s terms"
+        f"and of {table.ours.trials} combinations of {OURS}'s terms"
     )
 
 

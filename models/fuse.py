@@ -140,6 +140,7 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
     }
     # Where histories are too short for any request to show a term, it stays at a usual weight.
     unseen = {name: STARTS[0].get(name, 0.0) for name in (*sorts, *channels)}
+    unseen["interest"] = UNSEEN_INTEREST
 
     def pruned(free: Found) -> tuple[dict[str, float], Found]:
         """Its mixture of sorts, and what is found around the edges that stay of it."""
@@ -156,7 +157,7 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
     unpruned = [climb(whole, start, USUAL) for start in STARTS]
     tried = [pruned(free) for free in unpruned]
     mix, found = max(tried, key=lambda pair: pair[1].objective)
-    weights = {**unseen, "interest": UNSEEN_INTEREST, **found.weights}
+    weights = {**unseen, **found.weights}
     edges, lean, patterns = (weights.get(name, 0.0) for name in PARTS)
     coefficients = Coefficients(**{name: weights.get(name, 0.0) for name in TERMS})
     weights |= dict.fromkeys(("new_text", "later_text"), weights.get("text", 0.0))

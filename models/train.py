@@ -301,6 +301,8 @@ class Learner:
         ks = [k for k in GIVEN if k <= max(self.ks)]
         hide = HideOptions(ks, options.most_cells, options.least_users, options.fit.seed)
         weighed = weigh_new_items(draft, found, askable, hide)
+        if weighed is found:
+            return found
         # They are chosen among new items alone, who may not crowd the known ones out.
         kept = self._worth(draft, weighed) >= (1 - MOST_CROWDING) * self._worth(draft, found)
         return weighed if kept else found

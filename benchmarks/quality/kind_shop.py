@@ -84,12 +84,10 @@ def kind_shop(
     tastes = _tastes(rng, lengths, place, users, num_categories)
     kinds = rng.choice(3, len(users), p=SHARES)
     long = rng.random(len(users)) < LONG_VIEWS
-    truth = np.array([TRUTH["short view"], TRUTH["cart"], TRUTH["purchase"]])[kinds]
-    truth = np.where((kinds == VIEW) & long, TRUTH["long view"], truth)
-    true = rng.random(len(users)) < truth
+    weights = np.where((kinds == VIEW) & ~long, 0.2, 1.0).astype(np.float32)
+    true = rng.random(len(users)) < truths(kinds, weights)
     drawn = np.where(true, tastes, rng.integers(0, num_categories, len(users)))
     items = _draw(rng, chances, drawn)
-    weights = np.where((kinds == VIEW) & ~long, 0.2, 1.0).astype(np.float32)
     # The first event of some users names a category.
     named = (place == 0) & (rng.random(num_users) < INTERESTED)[users]
     honest = rng.random(len(users)) < HONEST
@@ -151,20 +149,26 @@ def _snapshot(histories: Histories, column: Ints, num_categories: int) -> Snapsh
     )
 
 
-def best_answer(shop: KindShop, given: Histories, events: int) -> Floats:
+def truths(kinds: Ints, weights: Floats) -> npt.NDArray[np.float64]:
+    """float64[n]: the probability that an event of a kind and a weight is on the taste."""
+    view = np.where(weights < 1, TRUTH["short view"], TRUTH["long view"])
+    others = np.array([0, TRUTH["cart"], TRUTH["purchase"], HONEST])
+    return np.where(kinds == VIEW, view, others[kinds])
+
+
+def best_answer(shop: KindShop, given: Histories) -> Floats:
     """The expected chance of each item at a user's next event, by all that the first ones say.
 
     Args:
         shop: The shop.
         given: The first events of users, as many of each.
-        events: How many.
 
     Returns:
         float32[users, items].
     """
     # [users, events, tastes], the probability of each event by the taste at that time.
-    likely = _likelihoods(shop, given).reshape(len(given), events, -1)
-    tastes = likely.shape[2]
+    likely = _likelihoods(shop, given).reshape(len(given), -1, len(shop.chances))
+    _, events, tastes = likely.shape
     never = 1 - CHANGE * sum(change <= events for change in CHANGES) / len(CHANGES)
     posterior = never * likely.prod(1) / tastes
     for change in CHANGES:
@@ -180,12 +184,7 @@ def _likelihoods(shop: KindShop, h: Histories) -> npt.NDArray[np.float64]:
     """float64[events, tastes], up to a factor that all tastes share."""
     tastes = len(shop.chances)
     shown = np.concatenate((shop.snapshot.primary, np.arange(tastes)))[h.targets]
-    view = np.where(h.weights < 1, TRUTH["short view"], TRUTH["long view"])
-    true = np.select(
-        [h.kinds == VIEW, h.kinds == CART, h.kinds == PURCHASE],
-        [view, TRUTH["cart"], TRUTH["purchase"]],
-        HONEST,
-    )
+    true = truths(h.kinds, h.weights)
     found = np.repeat((1 - true)[:, None] / tastes, tastes, 1)
     found[np.arange(len(shown)), shown] += true
     return found

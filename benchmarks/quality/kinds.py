@@ -17,14 +17,13 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.quality.kind_shop import (
-    HONEST,
     PURCHASE,
-    TRUTH,
     Floats,
     KindShop,
     best_answer,
     hidden,
     kind_shop,
+    truths,
 )
 from firstedge.graph.histories import Given, Histories, kind_weights
 from firstedge.loaders.split import Split, split_users
@@ -80,10 +79,7 @@ def compare(
     split = split_users(snapshot)
     full = train(snapshot, options, split)
     asked = [_asked(shop, split, events) for events in GIVEN]
-    best = [
-        best_answer(shop, given, events) for events, (given, _) in zip(GIVEN, asked, strict=True)
-    ]
-    figures = {BEST: np.stack([_ndcg(b, *one) for b, one in zip(best, asked, strict=True)])}
+    figures = {BEST: np.stack([_ndcg(best_answer(shop, h), h, t) for h, t in asked])}
     figures["everything"] = _figures(full, asked, "")
     figures["with true weights"] = _figures(with_true_weights(full, len(shop.chances)), asked, "")
     for what in hide:
@@ -99,7 +95,8 @@ def with_true_weights(bundle: Bundle, tastes: int) -> Bundle:
 
     What an event says is the logarithm of how much likelier it is by the taste it shows.
     """
-    true = np.array([TRUTH["long view"], TRUTH["cart"], TRUTH["purchase"], HONEST])
+    kinds = np.arange(len(bundle.kind))
+    true = truths(kinds, np.ones(len(kinds), np.float32))
     says = np.log1p(tastes * true / (1 - true))
     kind = bundle.kind[PURCHASE] + np.log(says / says[PURCHASE])
     return replace(bundle, kind=kind.astype(np.float32))

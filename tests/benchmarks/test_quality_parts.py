@@ -65,7 +65,7 @@ def test_the_best_answer_is_as_sure_as_it_is_right() -> None:
     h = shop.snapshot.histories
     place = np.arange(len(h.targets)) - np.repeat(h.offsets[:-1], np.diff(h.offsets))
     for events in (1, 3, 8):
-        expected = best_answer(shop, h.where(place < events), events)
+        expected = best_answer(shop, h.where(place < events))
         assert np.allclose(expected.sum(1), 1, atol=1e-5)
         # The chance that the next purchase is on one of an item's category, by the answer.
         sure = expected @ (shop.chances > 0).T.astype(np.float32)
@@ -79,7 +79,7 @@ def test_the_best_answer_weighs_by_bayes_rule() -> None:
     first = h.where(np.isin(np.arange(len(h.targets)), h.offsets[:-1]))
     bought = np.flatnonzero((first.kinds == PURCHASE) & (first.targets < 400))[0]
     category = shop.snapshot.primary[first.targets[bought]]
-    found = best_answer(shop, first, 1)[bought] @ (shop.chances[category] > 0)
+    found = best_answer(shop, first)[bought] @ (shop.chances[category] > 0)
     assert np.isclose(found, 0.95 + 0.05 / 20)
 
 
