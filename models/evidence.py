@@ -1,9 +1,9 @@
 """The closed-form half of the model: which counts to trust, chosen on validation users.
 
 Sorts of item edges, which err in different ways: naive Bayes R with its category lifts, and
-RP3beta's walks. Where a catalogue is so large that most items were never chosen together, walks go
-on for another round over the users, and the factors of iALS and the lowest frequencies of the graph
-relate the rest.
+RP3beta's walks. Where a catalogue is so large that most items were never chosen together, the
+factors of iALS and the lowest frequencies of the graph relate the rest; where it is too large for
+these, walks go on for another round over the users.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class EvidenceChoice:
         walks: alpha and beta of RP3beta.
         factors: Of a large catalogue; None where it is small, or too large for these.
         most_edges: Edges kept of each item and sort before they are fused.
-        far_walks: Whether walks go on for another round.
+        far_walks: Whether walks go on for another round, in place of factors and spectrum.
         frequencies: Of the spectrum; 0 where there are no factors.
     """
 
@@ -163,12 +163,12 @@ def choose_evidence(
     if is_full(n):
         return EvidenceChoice(bayes, walks, None, n), judge.figures
     most = min(options.most_edges, max(1, MOST_EDGES // n))
-    chosen = EvidenceChoice(bayes, walks, None, most, far_walks=True)
-    if n <= FACTORS_MOST_ITEMS:
-        frequencies = round(options.frequencies * data.x.shape[0] ** 0.5)
-        frequencies = min(max(1, frequencies), MOST_FREQUENCIES)
-        chosen = replace(chosen, factors=options.factors, frequencies=frequencies)
-    return chosen, judge.figures
+    if n > FACTORS_MOST_ITEMS:
+        return EvidenceChoice(bayes, walks, None, most, far_walks=True), judge.figures
+    frequencies = round(options.frequencies * data.x.shape[0] ** 0.5)
+    frequencies = min(max(1, frequencies), MOST_FREQUENCIES)
+    choice = EvidenceChoice(bayes, walks, options.factors, most, frequencies=frequencies)
+    return choice, judge.figures
 
 
 def _bayes(data: TrainingData, options: NaiveBayes) -> tuple[sparse.csr_array, sparse.csr_array]:

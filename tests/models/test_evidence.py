@@ -70,11 +70,11 @@ def test_a_large_catalogue_has_further_sorts_of_edges(
     assert list(build_evidence(learner.data, choice).edges) == ["bayes", "walks"]
     monkeypatch.setattr(patterns, "FULL_CELLS", 60**2 - 1)
     choice, _ = choose_evidence(learner.data, learner.arena, options)
-    assert (choice.factors, choice.most_edges, choice.far_walks) == (IALS(factors=4), 7, True)
+    assert (choice.factors, choice.most_edges, choice.far_walks) == (IALS(factors=4), 7, False)
     assert choice.frequencies == round(0.5 * len(learner.split.train) ** 0.5)
     edges = build_evidence(learner.data, choice).edges
-    assert list(edges) == ["bayes", "walks", "far_walks", "factors", "spectrum"]
-    for name in ("far_walks", "factors", "spectrum"):
+    assert list(edges) == ["bayes", "walks", "factors", "spectrum"]
+    for name in ("factors", "spectrum"):
         assert np.diff(edges[name].indptr).max() == 7
         assert edges[name].max(axis=1).toarray().mean() == pytest.approx(1, rel=1e-4)
     monkeypatch.setattr(evidence, "MOST_FREQUENCIES", 2)
@@ -84,3 +84,7 @@ def test_a_large_catalogue_has_further_sorts_of_edges(
     monkeypatch.setattr(evidence, "MOST_EDGES", 60 * 3)
     choice, _ = choose_evidence(learner.data, learner.arena, options)
     assert (choice.factors, choice.frequencies, choice.most_edges) == (None, 0, 3)
+    edges = build_evidence(learner.data, choice).edges
+    assert list(edges) == ["bayes", "walks", "far_walks"]
+    assert np.diff(edges["far_walks"].indptr).max() == 3
+    assert edges["far_walks"].max(axis=1).toarray().mean() == pytest.approx(1, rel=1e-4)
