@@ -5,7 +5,8 @@ their first seen items, and the hidden items that they chose at any time are sou
 ones: Recall@20 of the model, of the cosine of texts, and of the popularity of categories.
 
 With --text: what text brings there, and at k = 0 to 3 to answers about the other items, where the
-model sees no text, reads it by the encoder as it is, and by the fine-tuned one.
+model sees no text, reads it by the encoder as it is, and by the fine-tuned one; with --lora also by
+one of which only low-rank additions were learned, as of a large one.
 
 Example: python -m benchmarks.quality.new_items --sets ml-100k online-retail
 """
@@ -30,12 +31,13 @@ from firstedge.loaders.split import Split, split_users
 from firstedge.loaders.text import TransformerEncoder
 from firstedge.models import metrics
 from firstedge.models.baselines import CategoryPopularity, TextCosine
+from firstedge.models.bundle import Bundle
 from firstedge.models.fine_tune import FineTune
 from firstedge.models.hidden_items import Askable, Asked, ask_hidden, without
 from firstedge.models.protocol import Ranker, build_cases, evaluate, top_k
 from firstedge.models.rounds import hold_out, known_users, training_data
 from firstedge.models.scorer import Scorer
-from firstedge.models.text_choice import not_worse, retell
+from firstedge.models.text_choice import Retold, not_worse, retell
 from firstedge.models.train import Learner, TrainOptions, train
 
 FOLDS = 10
@@ -44,7 +46,9 @@ K = 20
 GIVEN = (1, 3, 5)
 # What is asked about the items that are not hidden.
 KNOWN_KS = (0, 1, 2, 3)
-NONE, FROZEN, TUNED = "no text", "frozen", "fine-tuned"
+NONE, FROZEN, TUNED, LORA = "no text", "frozen", "fine-tuned", "fine-tuned, LoRA"
+WHOLE = {TUNED: FineTune(on=True)}
+BOTH = {**WHOLE, LORA: FineTune(on=True, lora_from=0)}
 Doubles = npt.NDArray[np.float64]
 
 
@@ -105,41 +109,53 @@ Figures = dict[str, dict[str, Doubles]]  # by what is asked, then by how texts a
 
 
 def measure_text(
-    snapshot: Snapshot, fold: int, options: TrainOptions | None = None
-) -> tuple[Figures, str]:
+    snapshot: Snapshot, fold: int, tunings: Mapping[str, FineTune]
+) -> tuple[Figures, list[str]]:
     """What text brings on one fold.
 
     Returns:
-        Figures of test users, and a line on what validation users say of the fine-tuned encoder.
+        Figures of test users, and a line for each tuning on what validation users say of it.
     """
-    options = options or TrainOptions(fine_tune=FineTune(on=True))
     split = split_users(snapshot, FOLDS, fold)
     frozen, hidden = hide(snapshot)
     encoder = TransformerEncoder(cache=WORK / "vectors")
-    told = retell(Learner(frozen, split, options), encoder, lambda _: None)
-    shops = {NONE: encode_texts(frozen, None), FROZEN: frozen, TUNED: told.snapshot}
-    plain = replace(options, fine_tune=FineTune())
-    bundles = {}
-    for name, shop in shops.items():
-        began = time.process_time()
-        bundles[name] = train(shop, plain, split)
-        print(f"fold {fold}, {name}: {time.process_time() - began:.0f} CPU s", flush=True)
-    base = replace(bundles[FROZEN], about={**bundles[FROZEN].about, "fine_tuned": told.about})
-    pairs = [(Learner(shops[name], split, plain), bundles[name]) for name in (TUNED, FROZEN)]
-    verdict = not_worse(pairs[0], (pairs[1][0], base)).about["fine_tuned"]
+    told = {
+        name: retell(
+            Learner(frozen, split, TrainOptions(fine_tune=tuning)), encoder, lambda _: None
+        )
+        for name, tuning in tunings.items()
+    }
+    shops = {NONE: encode_texts(frozen, None), FROZEN: frozen}
+    shops |= {name: one.snapshot for name, one in told.items()}
     figures: Figures = {}
+    models = {}
     for name, shop in shops.items():
+        learner = Learner(shop, split, TrainOptions())
+        began = time.process_time()
+        models[name] = learner, train(shop, learner.options, split)
+        print(f"fold {fold}, {name}: {time.process_time() - began:.0f} CPU s", flush=True)
         shown = Shown(shop, snapshot.histories, split, hidden)
-        ask_all(figures, name, shown, Scorer(bundles[name]))
-    gap = verdict["validation_gap"]
-    told_figures = ", ".join(f"{figure:.3f}" for figure in verdict["figures"])
-    line = (
-        f"fold {fold}: hidden texts among validation users, before and after each epoch: "
-        f"{told_figures} ({verdict.get('cpu_seconds', 0):.0f} CPU s); whole model, in known items "
+        ask_all(figures, name, shown, Scorer(models[name][1]))
+    lines = [
+        f"fold {fold}, {name}: {verdict(one, models[name], models[FROZEN])}"
+        for name, one in told.items()
+    ]
+    return figures, lines
+
+
+def verdict(told: Retold, tuned: tuple[Learner, Bundle], frozen: tuple[Learner, Bundle]) -> str:
+    """What validation users say of a fine-tuned encoder."""
+    learner, bundle = frozen
+    base = replace(bundle, about={**bundle.about, "fine_tuned": told.about})
+    found = not_worse(tuned, (learner, base)).about["fine_tuned"]
+    figures = ", ".join(f"{figure:.3f}" for figure in found["figures"])
+    gap = found["validation_gap"]
+    return (
+        f"hidden texts among validation users, before and after each epoch: "
+        f"{figures} ({found.get('cpu_seconds', 0):.0f} CPU s); whole model, in known items "
         f"{100 * gap['mean']:+.1f} % ({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}): "
-        f"{'taken' if verdict['kept'] and told.encoder else 'not taken'}"
+        f"{'taken' if found['kept'] and told.encoder else 'not taken'}"
     )
-    return figures, line
 
 
 @dataclass(frozen=True)
@@ -175,32 +191,34 @@ def ask_all(figures: Figures, name: str, shown: Shown, scorer: Scorer) -> None:
         figures.setdefault(f"new items, {given} given, cosine alone", {})[name] = alone
 
 
-def text_table(name: str, parts: Sequence[tuple[Figures, str]], as_json: bool) -> str:
+def text_table(name: str, parts: Sequence[tuple[Figures, Sequence[str]]], as_json: bool) -> str:
     """What text brings on a data set, folds pooled, as Markdown or JSON."""
     pooled = {
         row: {how: np.concatenate([one[row][how] for one, _ in parts]) for how in found}
         for row, found in parts[0][0].items()
     }
+    told = [line for _, lines in parts for line in lines]
     if as_json:
         means = {r: {how: float(v.mean()) for how, v in one.items()} for r, one in pooled.items()}
-        return json.dumps({name: means, "validation": [line for _, line in parts]})
+        return json.dumps({name: means, "validation": told})
+    ways = list(next(iter(pooled.values())))
     lines = [
         f"### {name}: what text brings\n",
         "NDCG@20 about known items, Recall@20 among new ones, of test users.\n",
-        f"| asked | users | {NONE} | {FROZEN} | {TUNED} |",
-        "|---|--:|--:|--:|--:|",
-        *(text_line(row, found) for row, found in pooled.items()),
+        f"| asked | users | {' | '.join(ways)} |",
+        f"|---|{'--:|' * (1 + len(ways))}",
+        *(text_line(row, found, ways) for row, found in pooled.items()),
         "",
-        *(line for _, line in parts),
+        *told,
     ]
     return "\n".join(lines)
 
 
-def text_line(row: str, found: Mapping[str, Doubles]) -> str:
+def text_line(row: str, found: Mapping[str, Doubles], ways: Sequence[str]) -> str:
     """A line of the table: each way beside the one before."""
     before = None
     cells = [row, f"{len(found[FROZEN]):,}"]
-    for how in (NONE, FROZEN, TUNED):
+    for how in ways:
         ours = found.get(how)
         if ours is None:
             cells.append("")
@@ -223,6 +241,7 @@ def main() -> None:
     parser.add_argument("--fold", type=int, help="only this one")
     parser.add_argument("--seed", type=int, default=0, help="of the hidden tenth; not with --text")
     parser.add_argument("--text", action="store_true", help="what text brings")
+    parser.add_argument("--lora", action="store_true", help="with --text: LoRA beside it")
     parser.add_argument("--json", action="store_true", help="for programs")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -230,7 +249,7 @@ def main() -> None:
     for name in args.sets:
         snapshot = open_shop(shop_of(name), args.data)
         if args.text:
-            parts = [measure_text(snapshot, fold) for fold in folds]
+            parts = [measure_text(snapshot, fold, BOTH if args.lora else WHOLE) for fold in folds]
             print(text_table(name, parts, args.json), flush=True)
             continue
         rounds = [measure(snapshot, fold, args.seed) for fold in folds]

@@ -22,7 +22,7 @@ from benchmarks.quality.kind_shop import (
     kind_shop,
 )
 from benchmarks.quality.kinds import BEST, compare, learned_weights, with_true_weights
-from benchmarks.quality.new_items import FROZEN, NONE, TUNED, ask, hide, recall, text_table
+from benchmarks.quality.new_items import FROZEN, LORA, NONE, TUNED, ask, hide, recall, text_table
 from firstedge.loaders.split import split_users
 from firstedge.models.fit import FitOptions
 from firstedge.models.net import NetOptions
@@ -149,13 +149,16 @@ def test_hidden_items_are_asked_for_and_never_given() -> None:
 
 def test_what_text_brings_is_told_beside_the_way_before() -> None:
     half, one = np.full(4, 0.5), np.full(4, 1.0)
-    known = {NONE: half, FROZEN: one, TUNED: half}
-    alone = {FROZEN: half, TUNED: one}
-    part = {"known items, k = 0": known, "cosine alone": alone}, "fold 0: not taken"
+    known = {NONE: half, FROZEN: one, TUNED: half, LORA: half}
+    alone = {FROZEN: half, TUNED: one, LORA: half}
+    part = {"known items, k = 0": known, "cosine alone": alone}, ["fold 0: not taken"]
     lines = text_table("shop", [part, part], False).splitlines()
-    assert (
+    assert lines[4:8] == [
+        "| asked | users | no text | frozen | fine-tuned | fine-tuned, LoRA |",
+        "|---|--:|--:|--:|--:|--:|",
         "| known items, k = 0 | 8 | 0.500 | 1.000, +100.0 % (+100.0 to +100.0) "
-        "| 0.500, -50.0 % (-50.0 to -50.0) |"
-    ) in lines
-    assert "| cosine alone | 8 |  | 0.500 | 1.000, +100.0 % (+100.0 to +100.0) |" in lines
+        "| 0.500, -50.0 % (-50.0 to -50.0) | 0.500, +0.0 % (+0.0 to +0.0) |",
+        "| cosine alone | 8 |  | 0.500 | 1.000, +100.0 % (+100.0 to +100.0) "
+        "| 0.500, -50.0 % (-50.0 to -50.0) |",
+    ]
     assert lines[-2:] == ["fold 0: not taken"] * 2
