@@ -47,8 +47,9 @@ def tune(
     """Search better training options than the defaults, by the validation users.
 
     The defaults are trained first. The best so far is written after every training; what was killed
-    goes on when it is called again, with the trainings that were finished. One process at a time
-    searches for a file. Train with `firstedge train --options options.json`, and judge it by
+    goes on when it is called again, with the trainings that were finished on the same data by the
+    same version of firstedge. One process at a time searches for a file. Train with
+    `firstedge train --options options.json`, and judge it by
     `firstedge coldstart --options options.json`.
 
     Example: firstedge tune --store shop.lbug --trials 30 --minutes 60

@@ -11,9 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firstedge._version import __version__
 from firstedge.graph.errors import MissingDependency, SettingsError
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.models.options_file import ABOUT, with_options
+from firstedge.models.result_cache import digest_folder, key_of
 from firstedge.models.space import Choice, Range
 from firstedge.models.train import TrainOptions, train
 
@@ -43,8 +45,7 @@ class StudyBudget:
     """How long to search.
 
     Attributes:
-        trials: Finished trainings in all, those of earlier runs among them. The defaults are
-            trained even if there are as many without them.
+        trials: Finished trainings in all, those of earlier runs among them.
         minutes: Of this run; a training that has begun is finished. None: no limit.
     """
 
@@ -63,7 +64,9 @@ def study(
 
     The figure is the mean NDCG over validation users and ks. Trials are kept beside ``out``, in
     ``<out>.trials``: what was killed goes on, and a larger budget adds to what was done. A training
-    that was cut off counts as failed. The defaults come first, until they have been trained.
+    that was cut off counts as failed. The defaults come first, until they have been trained. Trials
+    on other data, with other options in ``base`` or by other code of firstedge are another study's,
+    which may lie in the same file: their figures are not compared.
 
     Args:
         snapshot: The shop.
@@ -84,8 +87,15 @@ def study(
         raise MissingDependency("optuna", "`firstedge tune`", "tune")
     trials_file = out.with_name(f"{out.name}.trials")
     with _alone(trials_file):
-        name = f"{snapshot.fingerprint} seed {base.fit.seed}"
-        search = _Search(_open(trials_file, name, base.fit.seed), snapshot, base)
+        code = digest_folder(Path(__file__).parent)
+        name = key_of({"of": snapshot.fingerprint, "by": f"{__version__} {base!r}", "code": code})
+        storage = _storage(trials_file)
+        search = _Search(_open(storage, name, base.fit.seed), snapshot, base)
+        if others := _finished_in_others(storage, name):
+            say(
+                f"not counted: {others} x a training of other data or options, or by another "
+                "version of firstedge"
+            )
         if cut_off := search.fail_unfinished():
             say(f"not counted: {cut_off} x a training that was cut off")
         left = search.plan(budget.trials)
@@ -133,11 +143,10 @@ class _Search:
 
     def plan(self, trials: int) -> int:
         """How many trainings are left; the defaults come first if they were not finished yet."""
-        left = trials - len(self.completed())
-        if self.default() is not None:
-            return left
-        self.found.enqueue_trial({name: _value(self.base, name) for name in SPACE})
-        return max(left, 1)
+        done = len(self.completed())
+        if not done:
+            self.found.enqueue_trial({name: _value(self.base, name) for name in SPACE})
+        return trials - done
 
     def objective(self, trial: optuna.Trial) -> float:
         """Train with what is suggested."""
@@ -146,15 +155,8 @@ class _Search:
         return float(bundle.about["fusion"]["objective"])
 
     def completed(self) -> list[optuna.trial.FrozenTrial]:
-        """Trainings that were finished."""
+        """Trainings that were finished, that of the defaults first."""
         return [trial for trial in self.found.trials if trial.value is not None]
-
-    def default(self) -> float | None:
-        """The figure of the defaults, None if no training with them was finished."""
-        for trial in self.completed():
-            if with_options(self.base, nested(trial.params)) == self.base:
-                return float(trial.value)
-        return None
 
     def best(self) -> dict[str, Any]:
         """What is written.
@@ -162,8 +164,8 @@ class _Search:
         Raises:
             SettingsError: If no training with the defaults was finished.
         """
-        default = self.default()
-        if default is None:
+        completed = self.completed()
+        if not completed:
             raise SettingsError(
                 "no training with the defaults was finished, so nothing can be compared with "
                 "them: allow at least one trial and more than 0 minutes"
@@ -171,8 +173,9 @@ class _Search:
         trial = self.found.best_trial
         about = {
             "objective": trial.value,
-            "default": default,
-            "trials": len(self.completed()),
+            "default": completed[0].value,
+            "trials": len(completed),
+            "firstedge": __version__,
             "fingerprint": self.snapshot.fingerprint,
         }
         return {**nested(trial.params), ABOUT: about}
@@ -201,17 +204,29 @@ def _alone(trials_file: Path) -> Iterator[None]:
         yield
 
 
-def _open(trials_file: Path, name: str, seed: int) -> optuna.Study:
-    """The study of that name, made if there is none."""
+def _storage(trials_file: Path) -> optuna.storages.BaseStorage:
     import optuna
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.storages.JournalStorage(JournalFileBackend(str(trials_file)))
+
+
+def _finished_in_others(storage: optuna.storages.BaseStorage, name: str) -> int:
+    """How many trainings were finished in studies of other names."""
+    import optuna
+
+    names = set(optuna.get_all_study_names(storage)) - {name}
+    others = (optuna.load_study(study_name=one, storage=storage) for one in names)
+    return sum(trial.value is not None for other in others for trial in other.trials)
+
+
+def _open(storage: optuna.storages.BaseStorage, name: str, seed: int) -> optuna.Study:
+    """The study of that name, made if there is none."""
+    import optuna
+
     found = optuna.create_study(
-        study_name=name,
-        storage=optuna.storages.JournalStorage(JournalFileBackend(str(trials_file))),
-        direction="maximize",
-        load_if_exists=True,
+        study_name=name, storage=storage, direction="maximize", load_if_exists=True
     )
     # Each run goes on with another seed: the same one would draw again what the last run drew.
     found.sampler = optuna.samplers.TPESampler(seed=seed + len(found.trials))

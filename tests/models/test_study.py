@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 import optuna
 import pytest
 
+import firstedge as fe
 from firstedge.graph.errors import SettingsError
 from firstedge.models import study as module
 from firstedge.models.fit import FitOptions
@@ -112,6 +113,7 @@ def test_the_defaults_are_first_and_the_best_is_written(tmp_path: Path, trained:
         "objective": max(figures),
         "default": figures[0],
         "trials": 8,
+        "firstedge": fe.__version__,
         "fingerprint": SHOP.fingerprint,
     }
     assert said[0] == f"trial 1 of 8: NDCG {figures[0]:.4f}  (best so far)"
@@ -166,16 +168,50 @@ def test_killed_later(tmp_path: Path, trained: Trained) -> None:
     assert states(out) == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
 
 
-def test_a_study_of_before_gets_its_defaults(tmp_path: Path, trained: Trained) -> None:
-    """Others than these were trained first, as by a version with other defaults."""
+def other_version(monkeypatch: pytest.MonkeyPatch) -> TrainOptions:
+    monkeypatch.setattr(module, "__version__", "0.0.9")
+    return BASE
+
+
+def other_code(monkeypatch: pytest.MonkeyPatch) -> TrainOptions:
+    monkeypatch.setattr(module, "digest_folder", lambda folder: f"of before in {folder.name}")
+    return BASE
+
+
+def other_defaults(_: pytest.MonkeyPatch) -> TrainOptions:
+    return replace(BASE, edges_per_item=400)
+
+
+def other_epochs(_: pytest.MonkeyPatch) -> TrainOptions:
+    """An option that is not searched."""
+    return replace(BASE, fit=replace(BASE.fit, epochs=1))
+
+
+@pytest.mark.parametrize("before", [other_version, other_code, other_defaults, other_epochs])
+def test_figures_that_cannot_be_compared_are_of_another_study(
+    tmp_path: Path, trained: Trained, before: Callable[[pytest.MonkeyPatch], TrainOptions]
+) -> None:
     out = tmp_path / "options.json"
-    study(SHOP, replace(BASE, edges_per_item=400), out, StudyBudget(2))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        old = before(monkeypatch)
+        study(SHOP, old, out, StudyBudget(3))
     said: list[str] = []
     found = study(SHOP, BASE, out, StudyBudget(2), said.append)
-    assert trained.options[2:] == [BASE]
-    assert found["about"]["default"] == figure(BASE)
-    assert found["about"]["trials"] == 3
-    assert [line[:12] for line in said] == ["trial 3 of 3"]
+    assert trained.options[3] == BASE
+    assert len(trained.options) == 3 + 2
+    assert [found["about"][name] for name in ("default", "trials")] == [figure(BASE), 2]
+    assert found["about"]["objective"] == max(map(figure, trained.options[3:]))
+    assert said[0] == (
+        "not counted: 3 x a training of other data or options, or by another version of firstedge"
+    )
+    assert [line[:12] for line in said[1:]] == ["trial 1 of 2", "trial 2 of 2"]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        before(monkeypatch)
+        again = study(SHOP, old, out, StudyBudget(3), said.append)
+    assert len(trained.options) == 5
+    assert said[3].startswith("not counted: 2 x")
+    assert again["about"]["default"] == figure(old)
+    assert again["about"]["objective"] == max(map(figure, trained.options[:3]))
 
 
 def test_without_any_finished_training(tmp_path: Path, trained: Trained) -> None:
