@@ -15,6 +15,7 @@ from firstedge._version import __version__
 from firstedge.console import answer, import_progress, read_progress, say, two_columns
 from firstedge.encoders import encoder_of, open_encoder
 from firstedge.graph.errors import BundleError, MappingError, SettingsError
+from firstedge.graph.files import writing
 from firstedge.graph.store import open_store
 from firstedge.models.bundle_file import (
     current_version,
@@ -60,13 +61,12 @@ def init(
 
     Example: firstedge init
     """
-    try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(STARTER)
-    except FileExistsError:
-        raise SettingsError(f"{path} is there already: edit it, or pass --force") from None
-    except OSError as error:
-        raise SettingsError(f"cannot write {path}: {error.strerror}") from None
+    with writing(path):
+        try:
+            with path.open("w" if force else "x", encoding="utf-8") as file:
+                file.write(STARTER)
+        except FileExistsError:
+            raise SettingsError(f"{path} is there already: edit it, or pass --force") from None
     line = f"{escape(str(path))} is written: name your files there, then `firstedge import`"
     answer({"path": str(path)}, line, as_json)
 

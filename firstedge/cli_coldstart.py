@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +13,7 @@ from firstedge.cli_build import read_shop, train_options
 from firstedge.console import answer, say
 from firstedge.encoders import open_encoder
 from firstedge.graph.errors import SettingsError
+from firstedge.graph.files import writing
 from firstedge.models.options_file import read_options
 from firstedge.settings import (
     CACHE,
@@ -81,10 +80,10 @@ def coldstart(
     )
     answer(found.as_dict(), view.renderable(found), as_json)
     if markdown:
-        with _writing(markdown):
+        with writing(markdown):
             markdown.write_text(view.markdown(found), "utf-8")
     if plot:
-        with _writing(plot):
+        with writing(plot):
             view.plot(found, plot)
 
 
@@ -100,11 +99,3 @@ def _check_file(path: Path) -> None:
         raise SettingsError(f"cannot write {path}: there is no folder {path.parent}")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise SettingsError(f"cannot write {path}: it is not allowed")
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SettingsError(f"cannot write {path}: {error.strerror}") from None

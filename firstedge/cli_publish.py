@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from firstedge.console import answer, say, step_progress, two_columns
 from firstedge.graph.errors import SettingsError
+from firstedge.graph.files import writing
 from firstedge.graph.store import open_store
 from firstedge.models.bundle_file import current_version, load_bundle
 from firstedge.settings import (
@@ -105,10 +106,8 @@ def queries(
         if name in ("", one)
     }
     if out is not None:
-        try:
+        with writing(out):
             out.mkdir(parents=True, exist_ok=True)
             for one, text in texts.items():
                 (out / f"{one}.cypher").write_text(text, "utf-8")
-        except OSError as error:
-            raise SettingsError(f"cannot write into {out}: {error.strerror}") from None
     answer(dict(texts), escape("\n".join(texts.values())), as_json)

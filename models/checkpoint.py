@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from firstedge.graph.files import replacing
 from firstedge.models.net import Net
 from firstedge.models.trainer import Trainer, random_state, set_random_state
 
@@ -83,10 +83,9 @@ class Checkpoint:
             "progress": {name: getattr(progress, name) for name in _TOLD},
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        staged = self.path.with_name(f".{self.path.name}-{os.getpid()}")
         kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(kept, staged, {"state": json.dumps(state)})
-        os.replace(staged, self.path)
+        with replacing(self.path) as staged:
+            save_file(kept, staged, {"state": json.dumps(state)})
 
     def resume(self, trainer: Trainer) -> Progress | None:
         """Bring a new trainer to where the file is; None if there is nothing to go on with."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xxhash
+
+from firstedge.graph.files import replacing
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,8 @@ class ResultCache:
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.folder, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(value, file)
-            os.replace(name, self.folder / f"{key}.json")
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with replacing(self.folder / f"{key}.json") as staged:
+            staged.write_text(json.dumps(value), "utf-8")
 
 
 def key_of(parts: Mapping[str, Any]) -> str:

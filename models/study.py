@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstedge._version import __version__
 from firstedge.graph.errors import MissingDependency, SettingsError
+from firstedge.graph.files import replacing, writing
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.models.options_file import ABOUT, with_options
 from firstedge.models.result_cache import digest_folder, key_of
@@ -188,14 +188,12 @@ def _alone(trials_file: Path) -> Iterator[None]:
     Raises:
         SettingsError: If it cannot be written, or another process holds it.
     """
-    try:
-        descriptor = os.open(trials_file, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise SettingsError(f"cannot write {trials_file}: {error.strerror}") from None
-    with os.fdopen(descriptor):
+    with writing(trials_file):
+        file = trials_file.open("ab")
+    with file:
         try:
             if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SettingsError(
                 f"another `firstedge tune` is at work on {trials_file}, and one at a time can be: "
@@ -249,9 +247,5 @@ def _suggest(trial: optuna.Trial, name: str) -> Any:
 
 
 def _write(out: Path, best: Mapping[str, Any]) -> None:
-    staged = out.with_name(f".{out.name}-{os.getpid()}")
-    try:
+    with replacing(out) as staged:
         staged.write_text(json.dumps(best, indent=2) + "\n", "utf-8")
-        os.replace(staged, out)
-    except OSError as error:
-        raise SettingsError(f"cannot write {out}: {error.strerror}") from None

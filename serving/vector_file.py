@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from firstedge.graph.errors import SettingsError
+from firstedge.graph.files import replacing
 
 _ROWS = 65_536  # of a row group
 
@@ -27,15 +26,8 @@ def write_vectors(path: str | Path, ids: Sequence[str], vectors: npt.NDArray[np.
     Raises:
         SettingsError: If it cannot be written.
     """
-    path = Path(path)
-    staged = path.with_name(f".{path.name}-{os.getpid()}")
     flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
     column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
     table = pa.table({"id": pa.array(ids, pa.string()), "vector": column})
-    try:
+    with replacing(Path(path)) as staged:
         pq.write_table(table, staged, row_group_size=_ROWS)
-        os.replace(staged, path)
-    except OSError as error:
-        raise SettingsError(f"cannot write {path}: {error}") from None
-    finally:
-        staged.unlink(missing_ok=True)

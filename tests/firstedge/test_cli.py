@@ -95,6 +95,11 @@ class TestInit:
         assert run("init", "--force").code == 0
         assert (workplace / "firstedge.toml").read_text() == STARTER
 
+    def test_where_it_cannot_be_written(self, run: Run) -> None:
+        shown = run("init", "none/shop.toml")
+        assert shown.code == 1
+        assert "cannot write none/shop.toml: No such file or directory" in shown.err
+
 
 class TestSettings:
     def count(self, run: Run, *args: str) -> int:

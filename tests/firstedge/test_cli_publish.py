@@ -22,6 +22,9 @@ def test_queries_are_printed_under_the_names_of_the_shop(run: Run, workplace: Pa
     assert "MATCH (user:`Customer` {`nr`: $user})" in every.out
     assert "[event:`VIEWED`|`CARTED`|" in every.out
     assert "`{" not in every.out
+    in_the_way = run("queries", "--schema", "shop.toml", "--out", "shop.toml")
+    assert in_the_way.code == 1
+    assert "cannot write shop.toml: File exists" in in_the_way.err
     wrong = run("queries", "best")
     assert wrong.code == 1
     assert "there is no query 'best', only recommend, similar, why" in wrong.err

@@ -94,5 +94,5 @@ def test_vectors_in_a_file(tmp_path: Path) -> None:
     assert table["id"].to_pylist() == ["a", "b", "c"]
     assert table["vector"].to_pylist() == [[0, 1], [2, 3], [4, 5]]
     assert [p.name for p in tmp_path.iterdir()] == ["users.parquet"]
-    with pytest.raises(SettingsError, match="cannot write"):
+    with pytest.raises(SettingsError, match=r"cannot write .*users.parquet: .*No such file"):
         write_vectors(tmp_path / "none" / "users.parquet", ["a", "b", "c"], vectors)
