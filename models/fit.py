@@ -62,7 +62,7 @@ class FitOptions:
     epochs: int = 60
     least_steps: int = 12
     most_steps: int = 400
-    most_examples: int = 4_000_000
+    most_examples: int = 500_000
     patience: int = 20
     batch_users: int = 256
     pieces: int = 1
