@@ -1,62 +1,78 @@
-"""RecTools, in its own environment: popularity and EASE.
+"""RecTools, in its own environment: popularity, item-kNN and EASE.
 
 Reads and writes JSON, see benchmarks/quality/peer_table.py.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-
 import pandas as pd
 import rectools
+from exchange import Users, answer, questions, tried
+from implicit.nearest_neighbours import CosineRecommender
 from rectools import Columns
 from rectools.dataset import Dataset
-from rectools.models import EASEModel, PopularModel
+from rectools.models import EASEModel, ImplicitItemKNNWrapperModel, PopularModel
 
-MODELS = {"popular": lambda: PopularModel(), "EASE": lambda: EASEModel(500.0, num_threads=1)}
+METHODS = {
+    "popular": (lambda: PopularModel(), [{}]),
+    "item-kNN": (
+        lambda K: ImplicitItemKNNWrapperModel(CosineRecommender(K=K, num_threads=1)),  # noqa: N803
+        [{"K": n} for n in (20, 50, 100, 200, 1_000)],
+    ),
+    "EASE": (
+        lambda regularization: EASEModel(float(regularization), num_threads=1),
+        [{"regularization": r} for r in (10, 100, 1_000, 10_000, 100_000, 1_000_000)],
+    ),
+}
 
 
-def frame(users: list[list[int]], prefix: str) -> pd.DataFrame:
+def frame(users: Users, prefix: str) -> pd.DataFrame:
     """Interactions as the library wants them."""
-    start = pd.Timestamp("2026-01-01")
     rows = [
-        (f"{prefix}{user}", item, 1.0, start + pd.Timedelta(minutes=place))
+        (f"{prefix}{user}", item, 1.0, place)
         for user, items in enumerate(users)
         for place, item in enumerate(items)
     ]
     columns = [Columns.User, Columns.Item, Columns.Weight, Columns.Datetime]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    minutes = pd.to_timedelta(table[Columns.Datetime], unit="min")
+    return table.assign(**{Columns.Datetime: pd.Timestamp("2026-01-01") + minutes})
+
+
+def refusal(model, known: Dataset) -> str:
+    """What it says to an id that it does not know."""
+    try:
+        model.recommend(["stranger"], known, k=20, filter_viewed=False)
+    except ValueError as error:
+        said = " ".join(str(error).split())
+        return f'by id: ValueError, "{said[said.index("doesn") :].partition(",")[0]}"'
+    return "by id: the same list for everybody"
 
 
 def main() -> None:
-    data = json.loads(Path(sys.argv[1]).read_text())
+    data = questions()
     train = frame(data["train"], "u")
     known = Dataset.construct(train)
+    items = set(known.item_id_map.external_ids)
     rows = []
-    for name, make in MODELS.items():
-        model = make().fit(known)
-        try:
-            model.recommend(["stranger"], known, k=20, filter_viewed=False)
-            unseen = "by id: the same list for everybody"
-        except ValueError as error:
-            unseen = f"by id: ValueError: {' '.join(str(error).split())[:120]}"
-        lists = {}
-        for k, users in data["given"].items():
-            # A data set of training and strangers; ids of items keep their order of appearance.
-            both = Dataset.construct(pd.concat((train, frame(users, "s"))))
-            assert list(both.item_id_map.external_ids)[: known.item_id_map.size] == list(
-                known.item_id_map.external_ids
-            )
-            asked = [f"s{user}" for user in range(len(users))]
-            found = model.recommend(asked, both, k=20, filter_viewed=True)
-            by_user = found.groupby(Columns.User, sort=False)[Columns.Item].apply(list)
-            lists[k] = [[int(i) for i in by_user.get(user, [])] for user in asked]
-        unseen += "; in a rebuilt data set with their events: answers"
-        rows.append({"method": name, "unseen": unseen, "lists": lists})
-    result = {"peer": f"RecTools {rectools.__version__}", "rows": rows}
-    Path(sys.argv[2]).write_text(json.dumps(result))
+    for name, (make, choices) in METHODS.items():
+        found = []
+        for options in choices:
+            model = make(**options).fit(known)
+
+            def answers(users: Users, model=model) -> Users:
+                # A data set of training and strangers; rows of items stay those of training.
+                ours = [[item for item in done if item in items] for done in users]
+                both = Dataset.construct(pd.concat((train, frame(ours, "s"))))
+                asked = [f"s{user}" for user, done in enumerate(ours) if done]
+                lists = model.recommend(asked, both, k=20, filter_viewed=True)
+                by_user = lists.groupby(Columns.User, sort=False)[Columns.Item].apply(list)
+                return [[int(i) for i in by_user.get(f"s{n}", [])] for n in range(len(ours))]
+
+            found.append(tried(data, options, answers))
+        unseen = f"{refusal(model, known)}; in a rebuilt data set with their events: answers"
+        rows.append({"method": name, "unseen": unseen, "tried": found})
+    answer(f"RecTools {rectools.__version__}", rows)
 
 
 if __name__ == "__main__":
