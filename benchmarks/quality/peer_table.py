@@ -36,7 +36,7 @@ GIVEN = ("1", "3", "10")
 
 @dataclass(frozen=True)
 class Peer:
-    """A library: the script that runs it, and what its environment holds."""
+    """A library: the script that runs it, and what is installed into its environment."""
 
     script: str
     packages: tuple[str, ...]
@@ -49,8 +49,7 @@ LIBRARIES = {
     "recbole": Peer(
         "recbole_peer.py", ("recbole", "numpy<2", "scipy<1.12", "pandas<2.2", "setuptools<81")
     ),
-    # A server in Go, which its script compiles; it asks it by HTTP and needs no package.
-    "gorse": Peer("gorse_peer.py", ("pip",)),
+    "gorse": Peer("gorse_peer.py", ()),  # a server, which its script compiles by `go`
 }
 
 
@@ -107,8 +106,9 @@ def ask(name: str, data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     python = home / "bin" / "python"
     if not (home / ".installed").exists():
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", *peer.packages]
-        subprocess.run(command, check=True)
+        if peer.packages:
+            command = [str(python), "-m", "pip", "install", "--quiet", *peer.packages]
+            subprocess.run(command, check=True)
         (home / ".installed").touch()
     question, answer = folder / f"{name}.in.json", folder / f"{name}.out.json"
     question.write_text(json.dumps(data))

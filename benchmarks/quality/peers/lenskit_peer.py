@@ -35,6 +35,7 @@ METHODS = {
 def main() -> None:
     data = questions()
     pairs = [(f"u{user}", item) for user, items in enumerate(data["train"]) for item in items]
+    items = {item for _, item in pairs}
     known = from_interactions_df(pd.DataFrame(pairs, columns=["user_id", "item_id"]))
     rows = []
     for name, (make, choices) in METHODS.items():
@@ -44,9 +45,11 @@ def main() -> None:
             pipeline.train(known)
 
             def answers(users: Users, pipeline=pipeline) -> Users:
+                # It refuses a query with an item that it does not know.
+                ours = [[item for item in done if item in items] for done in users]
                 return [
-                    [int(item) for item in recommend(pipeline, _query(items), 20).ids()]
-                    for items in users
+                    [int(item) for item in recommend(pipeline, _query(done), 20).ids()]
+                    for done in ours
                 ]
 
             found.append(tried(data, options, answers))

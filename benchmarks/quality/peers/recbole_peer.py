@@ -57,6 +57,7 @@ def config_of(name: str, folder: str, options: dict[str, Any]) -> Config:
         },
         "topk": [20],
         "valid_metric": "NDCG@20",
+        "eval_batch_size": 1 << 22,  # scores at a time; its default is one or two users here
         "use_gpu": False,
         "show_progress": False,
         "state": "ERROR",

@@ -44,8 +44,8 @@ def refusal(model, known: Dataset) -> str:
     try:
         model.recommend(["stranger"], known, k=20, filter_viewed=False)
     except ValueError as error:
-        said = " ".join(str(error).split())
-        return f'by id: ValueError, "{said[said.index("doesn") :].partition(",")[0]}"'
+        said = " ".join(str(error).split()).partition(",")[0].rpartition("` ")[2]
+        return f'by id: ValueError, "{said}"'
     return "by id: the same list for everybody"
 
 
