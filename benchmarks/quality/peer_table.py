@@ -145,7 +145,8 @@ def our_row(name: str, round_: Round, results: Path = RESULTS) -> list[Any]:
             f"run python -m benchmarks.quality --sets {name} --methods {OURS} first"
         )
     scores = {k: ndcg for k, ndcg in zip(cell.labels, cell.ndcg, strict=True) if k in GIVEN}
-    return [name, OURS, "train", "its defaults", "a sum over their events: answers", scores]
+    options = f"chosen in training (of {cell.trials})"
+    return [name, OURS, "train", options, "a sum over their events: answers", scores]
 
 
 def main() -> None:

@@ -107,7 +107,9 @@ def cell_of(round_: str) -> Cell:
 
 def test_our_row_is_the_leaderboards_of_the_same_round(round_: Round, tmp_path: Path) -> None:
     write_cell(cell_of(round_.fingerprint), tmp_path)
-    assert our_row("shop", round_, tmp_path)[-1] == {"1": 0.5, "3": 0.75}
+    *words, scores = our_row("shop", round_, tmp_path)
+    assert words[:4] == ["shop", "firstedge", "train", "chosen in training (of 1)"]
+    assert scores == {"1": 0.5, "3": 0.75}
     write_cell(cell_of("another"), tmp_path)
     with pytest.raises(DataError, match="shop: the leaderboard has no figures of firstedge"):
         our_row("shop", round_, tmp_path)
