@@ -4,6 +4,7 @@ A data set is a Schema file. Six of them are known by name; any other joins by t
 Schema file.
 
 Example: python -m benchmarks.quality.shops --data DIR
+Another drawing of 200 customers, as a data set of its own: --draw 1 small1
 """
 
 from __future__ import annotations
@@ -319,10 +320,14 @@ def _prepare_sample(data: Path | None, home: Path) -> Path:
 
 
 def _prepare_small(_: Path | None, home: Path) -> Path:
-    """The invoice lines of some customers of Online Retail."""
+    return draw_customers(home, 0)
+
+
+def draw_customers(home: Path, seed: int) -> Path:
+    """Write the invoice lines of `SMALL` customers of Online Retail into a folder; returns it."""
     lines = pq.read_table(ROOT / "data" / "online_retail.parquet")
     customers = np.unique(lines["customer_id"].drop_null().to_numpy(zero_copy_only=False))
-    drawn = np.random.default_rng(0).permutation(customers)[:SMALL]
+    drawn = np.random.default_rng(seed).permutation(customers)[:SMALL]
     kept = lines.filter(pc.is_in(lines["customer_id"], pa.array(drawn)))
     part = home / "online_retail.part"
     pq.write_table(kept, part)
@@ -371,11 +376,24 @@ def _write(path: Path, text: str) -> None:
 
 
 def main() -> None:
-    """Read every data set and say what it is."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Read every data set and say what it is, or draw a small one."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, help="a folder with amazon-beauty/, gowalla/, ml-1m/")
     parser.add_argument("--sets", nargs="+", default=list(known_shops()), help="names or Schemas")
+    parser.add_argument(
+        "--draw", nargs=2, metavar=("SEED", "FOLDER"), help=f"write {SMALL} customers, read nothing"
+    )
     args = parser.parse_args()
+    if args.draw:
+        seed, folder = int(args.draw[0]), Path(args.draw[1])
+        folder.mkdir(parents=True, exist_ok=True)
+        schema = folder / f"{folder.resolve().name}.toml"
+        shutil.copy(ROOT / "data" / "online_retail.toml", schema)
+        draw_customers(folder, seed)
+        print(schema)
+        return
     for name in args.sets:
         snapshot = open_shop(shop_of(name), args.data)
         print(f"{name}: {snapshot!r}, ks {ks_of(snapshot)}, skipped {snapshot.skipped}")

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import xxhash
 
@@ -22,9 +24,11 @@ from benchmarks.quality.search import PRIORS, Budget, fit_priors, search
 from benchmarks.quality.shops import (
     ROOT,
     SAMPLED,
+    SMALL,
     Shop,
     _stamp,
     _with_column,
+    draw_customers,
     known_shops,
     ks_of,
     open_shop,
@@ -198,6 +202,19 @@ def test_a_sample_of_gowalla_is_of_the_same_users_in_both_files(tmp_path: Path) 
     assert users[0] == users[1]
     assert len(set(users[0])) == SAMPLED
     assert users[0] != [str(user) for user in range(SAMPLED)]
+
+
+def test_every_seed_draws_other_customers_with_all_of_their_lines(tmp_path: Path) -> None:
+    lines = pq.read_table(ROOT / "data" / "online_retail.parquet")
+    drawn = []
+    for seed in (0, 1):
+        (tmp_path / str(seed)).mkdir()
+        kept = pq.read_table(draw_customers(tmp_path / str(seed), seed) / "online_retail.parquet")
+        customers = pc.unique(kept["customer_id"])
+        assert kept.equals(lines.filter(pc.is_in(lines["customer_id"], customers)))
+        drawn.append(set(customers.to_pylist()))
+    assert [len(customers) for customers in drawn] == [SMALL, SMALL]
+    assert len(drawn[0] & drawn[1]) < SMALL / 4
 
 
 def test_a_random_order_keeps_every_user_their_own() -> None:
