@@ -25,6 +25,8 @@ MOST_PAIRS = 1 << 27
 _BLOCK_PAIRS = 1 << 24
 # Rows that are mirrored at a time.
 _MIRRORED = 1 << 10
+# Doubt about profiles as a share of what all users chose: a small shop has little to overcome it.
+MOST_DOUBT = 0.1
 # The back-off of category lifts where the edges have none.
 LIFT_BACK_OFF = 0.6
 
@@ -287,11 +289,12 @@ def profile_lifts(
     Args:
         x: float32[num_users, n].
         profiles: float32[num_users, f], 1 where a user has a profile value.
-        smoothing: s, events of doubt.
+        smoothing: s, events of doubt; at most `MOST_DOUBT` of all that users chose.
     """
     c = sparse.csr_array(profiles.T @ x, dtype=np.float32)
     p = np.exp(log_prior(x))
-    c.data = np.log1p(c.data / (smoothing * p[c.indices])).astype(np.float32)
+    doubt = min(smoothing, MOST_DOUBT * x.nnz)
+    c.data = np.log1p(c.data / (doubt * p[c.indices])).astype(np.float32)
     return c
 
 

@@ -58,8 +58,6 @@ SPECTRUM = NaiveBayes(smoothing=100.0, length_discount=0.5)
 
 # How much the answers to long histories weigh beside those at one k, when terms are weighed.
 LONG_SHARE = 0.5
-# Doubt about profiles as a share of what all users chose: a small shop has little to overcome it.
-MOST_DOUBT = 0.1
 # What the answers may lose by the weights that items without an event are found best with.
 MOST_CROWDING = 0.01
 
@@ -345,8 +343,7 @@ class Learner:
     def profile_lifts(self) -> sparse.csr_array:
         """float32[f, n]: how profile values lift items among the training users."""
         profiles = self.snapshot.profiles[self.split.train]
-        doubt = min(self.options.profile_smoothing, MOST_DOUBT * self.data.x.nnz)
-        return profile_lifts(self.data.x, profiles, doubt)
+        return profile_lifts(self.data.x, profiles, self.options.profile_smoothing)
 
 
 def feasible_ks(histories: Histories, options: TrainOptions) -> tuple[int, ...]:

@@ -5,7 +5,14 @@ import pytest
 from scipy import sparse
 
 from firstedge.models import closed_forms
-from firstedge.models.closed_forms import CategoryTree, NaiveBayes, cooccurrence, naive_bayes
+from firstedge.models.closed_forms import (
+    CategoryTree,
+    NaiveBayes,
+    cooccurrence,
+    log_prior,
+    naive_bayes,
+    profile_lifts,
+)
 
 USERS, ITEMS = 300, 40
 
@@ -80,3 +87,18 @@ def test_naive_bayes_of_a_part_is_that_part_of_naive_bayes(
     part, _ = naive_bayes(cooccurrence(x, 0.5, 8 * ITEMS), options, tree, totals)
     rows, columns = part.nonzero()
     np.testing.assert_allclose(part.data, whole.toarray()[rows, columns], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("smoothing", "doubt"), [(2.0, 2.0), (2000.0, 60.0)])
+def test_profiles_are_doubted_by_a_tenth_of_all_that_was_chosen_at_most(
+    smoothing: float, doubt: float
+) -> None:
+    rng = np.random.default_rng(0)
+    chosen = np.zeros(2000, np.float32)
+    chosen[rng.permutation(2000)[:600]] = 1
+    x = sparse.csr_array(chosen.reshape(100, 20))
+    profiles = sparse.csr_array((rng.random((100, 3)) < 0.5).astype(np.float32))
+    together, prior = profiles.toarray().T @ x.toarray(), np.exp(log_prior(x))
+    expected = np.log1p(together / (doubt * prior))
+    found = profile_lifts(x, profiles, smoothing).toarray()
+    assert found == pytest.approx(expected, rel=1e-5)
