@@ -183,8 +183,7 @@ def _category_shares(graph: ItemGraph, num_items: int) -> sparse.csr_array:
 def spectral_start(r: sparse.csr_array, dim: int, seed: int) -> tuple[Tensor, Tensor]:
     """Rank-`dim` factors of the naive Bayes edges: v = U sqrt(S), w = V sqrt(S), float32[n, dim].
 
-    Worth more than all architecture together: the net starts as a compressed naive Bayes and
-    trains in half the time.
+    The net starts as a compressed naive Bayes.
     """
     rank = max(1, min(dim, min(r.shape) - 1))
     with torch.random.fork_rng(devices=[]):

@@ -1,6 +1,7 @@
 """Training examples: histories cut short as a newcomer's are.
 
-Each user gives one example an epoch. k is drawn from 0..most; the k given items are the first k,
+Each user gives one example a draw, of which a small shop has several an epoch. k is drawn from
+0..most, and for some long histories beyond; the k given items are the first k,
 k at random, or a window of k, and the targets are the other items (for a window: what follows).
 Without this the net learns long histories and does worse on short ones.
 """

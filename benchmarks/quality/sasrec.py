@@ -1,4 +1,4 @@
-"""SASRec with softmax over the catalogue, the form in which it does best.
+"""SASRec with softmax over the catalogue, of a large one over a sample: the form that does best.
 
 Kang, McAuley: Self-Attentive Sequential Recommendation, ICDM 2018; the loss after Klenitskiy,
 Vasilev: Turning Dross Into Gold Loss, RecSys 2023.

@@ -1,6 +1,6 @@
 """The same budget for every method: at most so many trials, and at most so many CPU minutes.
 
-Optuna's TPE looks for options; the first trial is the method's defaults, which are the published
+Optuna's TPE looks for options; the first trial is the method's defaults, near the published
 settings. CPU time, not the clock, so that other work on the machine takes nothing from a method.
 
 What a closed form has learned is tried with many weights of the log popularity: they cost no fit,

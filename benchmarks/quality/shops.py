@@ -1,6 +1,6 @@
 """The data sets of the leaderboard, each from its raw files to a Snapshot.
 
-A data set is a Schema file. Six of them are known by name; any other joins by the path of its own
+A data set is a Schema file. Seven of them are known by name; any other joins by the path of its own
 Schema file.
 
 Example: python -m benchmarks.quality.shops --data DIR

@@ -232,7 +232,7 @@ def _section(one: Standing) -> str:
     parts.append("\n".join(rows))
     parts.append(f"![NDCG@{K} by the number of given items](leaderboard/{one.name}.svg)")
     if any(cell.cut for cell in one.cells.values()):
-        parts.append("\\* ended by its budget, not by its own stopping rule.")
+        parts.append("\\* its best fit was ended by the budget, not by its own stopping rule.")
     parts += [f"Left out: {name} ({reason})." for name, reason in table.left_out.items()]
     if one.unfinished:
         parts.append(f"Unfinished, no budget was spent on them: {'; '.join(one.unfinished)}.")
