@@ -3,7 +3,7 @@
 Hamilton, Ying, Leskovec: Inductive Representation Learning on Large Graphs, NeurIPS 2017. As in the
 example, items have a learned vector beside their text, negatives are drawn for an edge, and items
 are found by inner product; how many layers and negatives is searched. Unlike in it, users share one
-vector, for a newcomer has none; a new user's vector comes from their given edges by the same layers.
+vector, for a newcomer has none; a new user's vector comes from their edges by the same layers.
 """
 
 from __future__ import annotations
