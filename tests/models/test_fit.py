@@ -129,6 +129,7 @@ def test_content_starts_where_ridge_regression_puts_it() -> None:
 
 def test_a_large_shop_gets_larger_batches_and_fewer_epochs() -> None:
     options = FitOptions()
-    assert options.for_users(60_000) == options
+    assert options.for_users(8_000) == options
+    assert options.for_users(60_000) == replace(options, epochs=8)
     large = options.for_users(1_000_000)
     assert (large.batch_users, large.epochs) == (2500, 5)

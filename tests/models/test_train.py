@@ -10,14 +10,13 @@ from firstedge.graph.errors import BundleError, DataError
 from firstedge.graph.histories import Given, kind_weights
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
-from firstedge.models import patterns
+from firstedge.models import evidence, patterns
 from firstedge.models.assemble import ByK, Draft, Learned, assemble, newcomer_values
 from firstedge.models.baselines import Popularity, TrainingData
 from firstedge.models.batches import user_tensors, with_profiles
 from firstedge.models.bundle import EXTRA, Bundle, Coefficients
 from firstedge.models.card import model_card
 from firstedge.models.closed_forms import CategoryTree
-from firstedge.models.evidence import SORTS
 from firstedge.models.fit import FitOptions, Watch
 from firstedge.models.fuse import NONE, PARTS, TERMS, Terms, late_popularity
 from firstedge.models.net import NetOptions
@@ -219,13 +218,21 @@ def test_an_update_embeds_new_items_from_text_and_category(bundle: Bundle) -> No
         assert scores.argmax() == taste
 
 
+@pytest.mark.parametrize(
+    ("most_items", "further"), [(60, {"factors", "spectrum"}), (59, {"far_walks"})]
+)
 def test_an_update_keeps_the_sorts_of_edges_of_a_large_catalogue(
-    shop: Snapshot, split: Split, monkeypatch: pytest.MonkeyPatch
+    shop: Snapshot,
+    split: Split,
+    monkeypatch: pytest.MonkeyPatch,
+    most_items: int,
+    further: set[str],
 ) -> None:
     monkeypatch.setattr(patterns, "FULL_CELLS", 59**2)
+    monkeypatch.setattr(evidence, "FACTORS_MOST_ITEMS", most_items)
     options = replace(OPTIONS, fit=replace(OPTIONS.fit, epochs=1))
     large = train(shop, options, split)
-    assert large.about["fusion"]["mix"].keys() == set(SORTS)
+    assert large.about["fusion"]["mix"].keys() == {"bayes", "walks"} | further
     monkeypatch.setattr(patterns, "FULL_CELLS", 1 << 25)
     fresh = update_bundle(large, shop)
     assert len(fresh.edges) > 0
