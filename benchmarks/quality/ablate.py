@@ -15,7 +15,6 @@ Example: python -m benchmarks.quality.ablate --data DIR --sets ml-100k --folds 2
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ import torch
 from scipy import sparse
 
 from benchmarks.quality.shops import WORK, ks_of, open_shop, shop_of
+from firstedge.graph.files import replacing
 from firstedge.graph.histories import kind_weights
 from firstedge.loaders.snapshot import Snapshot
 from firstedge.loaders.split import Split, split_users
@@ -220,10 +220,8 @@ class Ablation:
             return np.asarray(np.load(path))
         found = self._measure(row)
         path.parent.mkdir(parents=True, exist_ok=True)
-        buffer = io.BytesIO()
-        np.save(buffer, found)
-        path.with_suffix(".part").write_bytes(buffer.getvalue())
-        path.with_suffix(".part").replace(path)
+        with replacing(path) as staged, staged.open("wb") as file:
+            np.save(file, found)
         return found
 
     def measured(self, row: Row | None) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from firstedge.graph.files import replacing
 from firstedge.models.comparison import Measured, Role
 from firstedge.models.protocol import Evaluation
 
@@ -117,9 +118,8 @@ def write_cell(cell: Cell, results: Path = RESULTS) -> None:
     """Keep a cell; a reader sees all of it or nothing."""
     path = results / cell.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(cell), indent=1) + "\n", "utf-8")
-    part.replace(path)
+    with replacing(path) as staged:
+        staged.write_text(json.dumps(asdict(cell), indent=1) + "\n", "utf-8")
 
 
 def read_cell(shop: str, method: str, fold: int, results: Path = RESULTS) -> Cell | None:

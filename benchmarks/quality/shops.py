@@ -31,6 +31,7 @@ import xxhash
 from rich.console import Console
 
 from firstedge.graph.errors import SettingsError
+from firstedge.graph.files import replacing
 from firstedge.graph.histories import Histories
 from firstedge.graph.schema import Schema
 from firstedge.graph.store import GraphStore, open_store
@@ -329,9 +330,8 @@ def draw_customers(home: Path, seed: int) -> Path:
     customers = np.unique(lines["customer_id"].drop_null().to_numpy(zero_copy_only=False))
     drawn = np.random.default_rng(seed).permutation(customers)[:SMALL]
     kept = lines.filter(pc.is_in(lines["customer_id"], pa.array(drawn)))
-    part = home / "online_retail.part"
-    pq.write_table(kept, part)
-    part.replace(home / "online_retail.parquet")
+    with replacing(home / "online_retail.parquet") as staged:
+        pq.write_table(kept, staged)
     return home
 
 
@@ -370,9 +370,8 @@ def _with_column(table: str, name: str, make: Callable[[dict[str, str]], str]) -
 
 def _write(path: Path, text: str) -> None:
     """Write a file in one step, so that a cut-off run leaves none."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, "utf-8")
-    part.replace(path)
+    with replacing(path) as staged:
+        staged.write_text(text, "utf-8")
 
 
 def main() -> None:
