@@ -20,6 +20,12 @@ def questions() -> dict[str, Any]:
     return value
 
 
+def known_only(users: Users, data: dict[str, Any]) -> Users:
+    """The same histories without the items that no training user has."""
+    known = {item for items in data["train"] for item in items}
+    return [[item for item in items if item in known] for items in users]
+
+
 def tried(
     data: dict[str, Any], options: dict[str, Any], answers: Callable[[Users], Users]
 ) -> dict[str, Any]:

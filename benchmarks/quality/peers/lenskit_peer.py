@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import lenskit
 import pandas as pd
-from exchange import Users, answer, questions, tried
+from exchange import Users, answer, known_only, questions, tried
 from lenskit import recommend
 from lenskit.als import ImplicitMFScorer
 from lenskit.data import ItemList, RecQuery, from_interactions_df
@@ -35,7 +35,6 @@ METHODS = {
 def main() -> None:
     data = questions()
     pairs = [(f"u{user}", item) for user, items in enumerate(data["train"]) for item in items]
-    items = {item for _, item in pairs}
     known = from_interactions_df(pd.DataFrame(pairs, columns=["user_id", "item_id"]))
     rows = []
     for name, (make, choices) in METHODS.items():
@@ -46,10 +45,9 @@ def main() -> None:
 
             def answers(users: Users, pipeline=pipeline) -> Users:
                 # It refuses a query with an item that it does not know.
-                ours = [[item for item in done if item in items] for done in users]
                 return [
                     [int(item) for item in recommend(pipeline, _query(done), 20).ids()]
-                    for done in ours
+                    for done in known_only(users, data)
                 ]
 
             found.append(tried(data, options, answers))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 import rectools
-from exchange import Users, answer, questions, tried
+from exchange import Users, answer, known_only, questions, tried
 from implicit.nearest_neighbours import CosineRecommender
 from rectools import Columns
 from rectools.dataset import Dataset
@@ -53,7 +53,6 @@ def main() -> None:
     data = questions()
     train = frame(data["train"], "u")
     known = Dataset.construct(train)
-    items = set(known.item_id_map.external_ids)
     rows = []
     for name, (make, choices) in METHODS.items():
         found = []
@@ -62,7 +61,7 @@ def main() -> None:
 
             def answers(users: Users, model=model) -> Users:
                 # A data set of training and strangers; rows of items stay those of training.
-                ours = [[item for item in done if item in items] for done in users]
+                ours = known_only(users, data)
                 both = Dataset.construct(pd.concat((train, frame(ours, "s"))))
                 asked = [f"s{user}" for user, done in enumerate(ours) if done]
                 lists = model.recommend(asked, both, k=20, filter_viewed=True)
