@@ -20,7 +20,7 @@ from firstedge.models.borrowed import borrow, lenders
 from firstedge.models.bundle import Bundle, Coefficients
 from firstedge.models.edges import Edges
 from firstedge.models.evidence import Evidence
-from firstedge.models.fusion import Arena, Channel, Found, Pool, climb
+from firstedge.models.fusion import Arena, Channel, Found, Pool, Shortlist, climb
 from firstedge.models.patterns import EdgeParts, take_apart
 from firstedge.models.scorer import Scorer, UserBatch
 
@@ -138,6 +138,7 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
         for name, edges in draft.evidence.edges.items()
         if name not in without
     }
+    shortlist = Shortlist.of(arena, channels)
     # Where histories are too short for any request to show a term, it stays at a usual weight.
     unseen = {name: STARTS[0].get(name, 0.0) for name in (*sorts, *channels)}
     unseen["interest"] = UNSEEN_INTEREST
@@ -150,10 +151,10 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
         parts = {name: one for name, one in terms.parts(apart).items() if name not in without}
         ones = dict.fromkeys(parts, 1.0)
         start = {**free.weights, **ones}
-        found = climb(Pool(arena, channels | parts, (start,)), start, USUAL)
+        found = climb(Pool(arena, shortlist, parts, (start,)), start, USUAL)
         return mix, replace(found, weights={**ones, **found.weights})
 
-    whole = Pool(arena, channels | sorts, STARTS)
+    whole = Pool(arena, shortlist, sorts, STARTS)
     unpruned = [climb(whole, start, USUAL) for start in STARTS]
     tried = [pruned(free) for free in unpruned]
     mix, found = max(tried, key=lambda pair: pair[1].objective)

@@ -20,6 +20,7 @@ from firstedge.models.metrics import Targets
 from firstedge.models.protocol import KShotCase
 from firstedge.models.scorer import UserBatch
 
+Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
@@ -123,8 +124,8 @@ class Arena:
         totals = figures.sum(0)
         return float(totals.max()), int(totals.argmax())
 
-    def pooled(self, block: Block, lists: Sequence[Floats], depth: int) -> Ints:
-        """The candidates that any of some scores has among its best ``depth``.
+    def marked(self, block: Block, lists: Iterable[Floats], depth: int) -> Bools:
+        """Whether an item is a candidate that any of some scores has among its best ``depth``.
 
         Args:
             block: Whose.
@@ -132,19 +133,16 @@ class Arena:
             depth: Candidates from each.
 
         Returns:
-            int64[n, width], item rows, -1 in places without a candidate.
+            bool[n, num_items].
         """
         depth = min(depth, self.num_items)
-        candidates = np.zeros((len(block.users), self.num_items), np.bool_)
+        marks = np.zeros((len(block.users), self.num_items), np.bool_)
         for scores in lists:
             allowed = self._allowed(scores.copy(), block)
             best = torch.topk(torch.from_numpy(allowed), depth).indices.numpy()
-            np.put_along_axis(candidates, best, True, axis=1)
-        self._bar(candidates, block, False)
-        width = max(int(candidates.sum(1).max(initial=0)), self.k)
-        # Candidates first, in the order of their rows; what fills up a row stays void.
-        items = np.argsort(~candidates, axis=1, kind="stable")[:, :width]
-        return np.where(np.take_along_axis(candidates, items, 1), items, -1)
+            np.put_along_axis(marks, best, True, axis=1)
+        self._bar(marks, block, False)
+        return marks
 
     def _allowed(self, scores: Floats, block: Block) -> Floats:
         self._bar(scores, block, -np.inf)
@@ -163,26 +161,53 @@ class Arena:
         return float(metrics.ndcg(hit, block.targets.counts).sum()) * block.weight
 
 
+@dataclass(frozen=True)
+class Shortlist:
+    """Channels and the candidates that they bring to any pool, which are looked for only once.
+
+    Attributes:
+        channels: Scores by name.
+        marks: Of each block, bool[n, num_items] as bits of uint8.
+    """
+
+    channels: Mapping[str, Channel]
+    marks: tuple[npt.NDArray[np.uint8], ...]
+
+    @classmethod
+    def of(cls, arena: Arena, channels: Mapping[str, Channel]) -> Shortlist:
+        """The best candidates of each channel, for every request."""
+        found = (
+            arena.marked(block, (score(block.users) for score in channels.values()), POOL_DEPTH)
+            for block in arena.blocks
+        )
+        return cls(channels, tuple(np.packbits(marks, axis=1) for marks in found))
+
+
 class Pool:
     """A few candidates of each request, with the scores of every channel: there, a search is quick.
 
     Args:
         arena: Of the requests.
-        channels: Scores by name.
+        shortlist: Channels whose candidates are known.
+        more: Further channels, by name.
         starts: Weights whose best answers are candidates too.
     """
 
     def __init__(
         self,
         arena: Arena,
-        channels: Mapping[str, Channel],
+        shortlist: Shortlist,
+        more: Mapping[str, Channel],
         starts: Sequence[Mapping[str, float]],
     ) -> None:
+        channels = {**shortlist.channels, **more}
         items, parts, relevant = [], [], []
-        for block in arena.blocks:
+        for block, known in zip(arena.blocks, shortlist.marks, strict=True):
             scores = {name: channel(block.users) for name, channel in channels.items()}
-            first = [combine(scores, start) for start in starts]
-            found = arena.pooled(block, [*scores.values(), *first], POOL_DEPTH)
+            lists = (*(scores[name] for name in more), *(combine(scores, one) for one in starts))
+            marks = arena.marked(block, lists, POOL_DEPTH)
+            marks |= np.unpackbits(known, axis=1, count=arena.num_items).view(np.bool_)
+            found = _places(marks, arena.k)
             items.append(found)
             relevant.append(metrics.hits(found, block.targets))
             at = np.maximum(found, 0)
@@ -204,6 +229,20 @@ class Pool:
         top = torch.topk(torch.from_numpy(scores), self.k).indices.numpy()
         hit = np.take_along_axis(self.relevant, top, 1)
         return float(self.weights @ metrics.ndcg(hit, self.counts))
+
+
+def _places(marks: Bools, least: int) -> Ints:
+    """Where marks stand in each row, in order; int64[n, width], -1 in places without one.
+
+    Args:
+        marks: bool[n, num_items].
+        least: Width at least.
+    """
+    counts = marks.sum(1)
+    width = max(int(counts.max(initial=0)), least)
+    places = np.full((len(marks), width), -1, np.int64)
+    places[np.arange(width) < counts[:, None]] = np.nonzero(marks)[1]
+    return places
 
 
 def _stack(blocks: Sequence[npt.NDArray[Any]], width: int, fill: float) -> npt.NDArray[Any]:

@@ -74,7 +74,6 @@ class ItemEncoder(nn.Module):
         self.category = nn.Parameter(category)
         self.text = nn.Parameter(text)
         self.hop_weight = nn.Parameter(torch.full((2,), -1.0))
-        self.mean = SimpleConv(aggr="mean")
         self.sum = SimpleConv(aggr="sum")
 
     def forward(self, graph: ItemGraph, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -111,7 +110,7 @@ class ItemEncoder(nn.Module):
             return own
         categories, items = graph.data[BELONGS].edge_index
         if rows is None:
-            return own + self.mean((category, own), graph.data[BELONGS].edge_index)
+            rows = torch.arange(len(own), device=own.device)
         # Edges lie in the order of their items: those of a row are a range.
         starts, ends = torch.searchsorted(items, rows), torch.searchsorted(items, rows, right=True)
         lengths = ends - starts

@@ -2,11 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 from firstedge.models.item_encoder import ItemGraph
 from firstedge.models.net import Net, UserTensors
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Weighted cross entropy of several targets a row, with one table beside the scores.
+
+    Autograd would hold and fill some five tables as large, which takes most of a step on a CPU.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, scores: Tensor, rows: Tensor, items: Tensor, weights: Tensor
+    ) -> Tensor:
+        """The sum over targets of weight times -log softmax, a scalar.
+
+        Args:
+            ctx: What `backward` reads.
+            scores: float32[n, num_items].
+            rows: int64[t].
+            items: int64[t].
+            weights: float32[t].
+        """
+        log_p = torch.log_softmax(scores, 1)
+        ctx.save_for_backward(log_p, rows, items, weights)
+        return -(weights @ log_p[rows, items])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        """Of the scores: the weights times what softmax gives beyond the targets."""
+        log_p, rows, items, weights = ctx.saved_tensors
+        weights = weights * grads[0]
+        totals = torch.zeros_like(log_p[:, 0]).index_add(0, rows, weights)
+        # Nothing else reads the table.
+        grad = log_p.exp_().mul_(totals[:, None])
+        grad.index_put_((rows, items), -weights, accumulate=True)
+        return grad, None, None, None
 
 
 class Softmax:
@@ -57,16 +95,14 @@ class Softmax:
                 some = net.forward_some(users, self.graph, self.prior, drawn, targets)
             else:
                 scores = net(users, self.graph, self.prior).float()
+        counts = torch.bincount(rows, minlength=len(weights))
+        weights = (weights / counts)[rows]  # of each target
         if self.sampled:
             scores, own = (part.float() for part in some)
             norm = self.log_partition(scores, own, targets, drawn)
-        else:
-            own = scores[rows, items]
-            norm = torch.logsumexp(scores + self.untrained, 1)
-        per_target = norm[rows] - own
-        counts = torch.bincount(rows, minlength=len(weights)).clamp(min=1)
-        per_user = torch.zeros_like(norm).index_add(0, rows, per_target) / counts
-        return (weights * per_user).sum()
+            return weights @ (norm[rows] - own)
+        loss: Tensor = _CrossEntropy.apply(scores + self.untrained, rows, items, weights)
+        return loss
 
     def draw(self) -> Tensor:
         """Sorted distinct rows of a fresh sample of items, int64[c]."""

@@ -162,7 +162,7 @@ def _optimizer(net: Net, schedule: Schedule) -> torch.optim.Optimizer:
         {"params": logs, "lr": rate * schedule.fast, "weight_decay": 0.0},
         {"params": rest, "lr": rate, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups)
+    return torch.optim.AdamW(groups, fused=True)
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -56,6 +56,19 @@ def test_the_loss_is_the_weighted_sum_of_cross_entropies() -> None:
     assert abs(loss_by(0) - expected.item()) < 1e-5
 
 
+def test_the_gradients_of_the_loss_are_those_of_cross_entropies() -> None:
+    graph, net, users, prior = shop()
+    tensors = user_tensors(users)
+    (3 * Softmax(graph, prior).loss(net, tensors, TARGETS, WEIGHTS)).backward()
+    found = {name: weight.grad for name, weight in net.named_parameters()}
+    net.zero_grad()
+    logp = torch.log_softmax(net(tensors, graph, prior)[:, :-1], 1)
+    (-3 * (logp[0, 4] + logp[0, 5]) / 2 - 6 * logp[1, 6]).backward()
+    for name, weight in net.named_parameters():
+        torch.testing.assert_close(found[name], weight.grad)
+    assert found["items.id"].abs().max() > 0.01
+
+
 def test_a_sample_of_everything_is_the_full_softmax() -> None:
     full, sampled = loss_by(0), loss_by(20_000)
     assert abs(full - sampled) < 1e-4
@@ -87,6 +100,19 @@ def category_shop() -> tuple[ItemGraph, Net]:
     graph = ItemGraph(features, torch.randn(ITEMS, 2), torch.randn(ITEMS, 2), trained)
     encoder = ItemEncoder(graph, 0.0, propagate=False)
     return graph, Net(encoder, (1, 0, 0), NetOptions(dim=6, id_dropout=0.0, user_dropout=0.0))
+
+
+def test_items_start_with_what_they_have_and_the_mean_of_their_categories() -> None:
+    graph, net = category_shop()
+    own = net.items.id * graph.trained[:, None] + graph.data["item"].x @ net.items.text
+    up = torch.tensor([[1.0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]])
+    category = up @ net.items.category
+    members = {7: [1], 0: [2], 3: [3, 1], 9: [0]}
+    means = {item: category[rows].mean(0) for item, rows in members.items()}
+    expected = torch.stack([own[item] + means.get(item, 0) for item in range(ITEMS)])
+    v, w = net.items(graph)
+    torch.testing.assert_close(torch.cat((v[:ITEMS], w), 1), expected)
+    torch.testing.assert_close(v[ITEMS:], category[:, :2])
 
 
 def test_items_encoded_alone_are_those_encoded_together() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from firstedge.graph.histories import Given
 from firstedge.models import fusion
-from firstedge.models.fusion import Arena, Channel, Pool, climb, combine
+from firstedge.models.fusion import Arena, Channel, Pool, Shortlist, climb, combine
 from firstedge.models.metrics import Targets
 from firstedge.models.protocol import KShotCase
 from firstedge.models.scorer import UserBatch
@@ -53,7 +53,7 @@ def channels() -> dict[str, Channel]:
 def test_search_keeps_the_signal_and_drops_the_noise(arena: Arena) -> None:
     usual = {"noise": 1.0, "signal": 1.0, "silence": 1.0}
     silence = of_item(np.zeros((ITEMS, ITEMS)))
-    pool = Pool(arena, channels() | {"silence": silence}, ())
+    pool = Pool(arena, Shortlist.of(arena, channels()), {"silence": silence}, ())
     found = climb(pool, {"noise": 1.0, "signal": 0.25}, usual)
     assert found.weights["signal"] > 5 * found.weights["noise"]
     assert "silence" not in found.weights
@@ -93,6 +93,20 @@ def test_the_best_of_several_scores_is_told(arena: Arena) -> None:
 def test_a_pool_ranks_as_the_catalogue_does(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fusion, "POOL_DEPTH", 8)
     signal = channels()["signal"]
-    pool = Pool(arena, {"signal": signal}, ())
+    pool = Pool(arena, Shortlist.of(arena, {"signal": signal}), {}, ())
     assert pool.channels["signal"].shape == (40, 8)
     assert pool.ndcg(pool.channels["signal"].copy()) == pytest.approx(arena.ndcg(signal))
+
+
+def test_candidates_found_before_are_those_found_with_all(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fusion, "POOL_DEPTH", 4)
+    both, start = channels(), {"noise": 1.0, "signal": 1.0}
+    signal = {"signal": both.pop("signal")}
+    before = Pool(arena, Shortlist.of(arena, both), signal, (start,))
+    together = Pool(arena, Shortlist.of(arena, {}), both | signal, (start,))
+    assert 8 < before.channels["noise"].shape[1] <= 12
+    np.testing.assert_array_equal(before.void, together.void)
+    for name, scores in together.channels.items():
+        np.testing.assert_array_equal(before.channels[name], scores)
