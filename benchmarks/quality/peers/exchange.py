@@ -20,10 +20,17 @@ def questions() -> dict[str, Any]:
     return value
 
 
-def known_only(users: Users, data: dict[str, Any]) -> Users:
-    """The same histories without the items that no training user has."""
+def known_only(data: dict[str, Any]) -> dict[str, Any]:
+    """The same questions, of strangers without the items that no training user has."""
     known = {item for items in data["train"] for item in items}
-    return [[item for item in items if item in known] for items in users]
+    asked = {
+        part: {
+            k: [[item for item in items if item in known] for items in users]
+            for k, users in given.items()
+        }
+        for part, given in data["asked"].items()
+    }
+    return {**data, "asked": asked}
 
 
 def tried(

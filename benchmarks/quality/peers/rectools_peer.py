@@ -50,7 +50,7 @@ def refusal(model, known: Dataset) -> str:
 
 
 def main() -> None:
-    data = questions()
+    data = known_only(questions())  # so that rows of items stay those of training
     train = frame(data["train"], "u")
     known = Dataset.construct(train)
     rows = []
@@ -60,13 +60,11 @@ def main() -> None:
             model = make(**options).fit(known)
 
             def answers(users: Users, model=model) -> Users:
-                # A data set of training and strangers; rows of items stay those of training.
-                ours = known_only(users, data)
-                both = Dataset.construct(pd.concat((train, frame(ours, "s"))))
-                asked = [f"s{user}" for user, done in enumerate(ours) if done]
+                both = Dataset.construct(pd.concat((train, frame(users, "s"))))
+                asked = [f"s{user}" for user, done in enumerate(users) if done]
                 lists = model.recommend(asked, both, k=20, filter_viewed=True)
                 by_user = lists.groupby(Columns.User, sort=False)[Columns.Item].apply(list)
-                return [[int(i) for i in by_user.get(f"s{n}", [])] for n in range(len(ours))]
+                return [[int(i) for i in by_user.get(f"s{n}", [])] for n in range(len(users))]
 
             found.append(tried(data, options, answers))
         unseen = f"{refusal(model, known)}; in a rebuilt data set with their events: answers"
