@@ -124,18 +124,17 @@ class Arena:
         totals = figures.sum(0)
         return float(totals.max()), int(totals.argmax())
 
-    def marked(self, block: Block, lists: Iterable[Floats], depth: int) -> Bools:
-        """Whether an item is a candidate that any of some scores has among its best ``depth``.
+    def marked(self, block: Block, lists: Iterable[Floats]) -> Bools:
+        """Whether an item is a candidate that any of some scores has among its best POOL_DEPTH.
 
         Args:
             block: Whose.
             lists: Scores, float32[n, num_items] each.
-            depth: Candidates from each.
 
         Returns:
             bool[n, num_items].
         """
-        depth = min(depth, self.num_items)
+        depth = min(POOL_DEPTH, self.num_items)
         marks = np.zeros((len(block.users), self.num_items), np.bool_)
         for scores in lists:
             allowed = self._allowed(scores.copy(), block)
@@ -177,7 +176,7 @@ class Shortlist:
     def of(cls, arena: Arena, channels: Mapping[str, Channel]) -> Shortlist:
         """The best candidates of each channel, for every request."""
         found = (
-            arena.marked(block, (score(block.users) for score in channels.values()), POOL_DEPTH)
+            arena.marked(block, (score(block.users) for score in channels.values()))
             for block in arena.blocks
         )
         return cls(channels, tuple(np.packbits(marks, axis=1) for marks in found))
@@ -205,7 +204,7 @@ class Pool:
         for block, known in zip(arena.blocks, shortlist.marks, strict=True):
             scores = {name: channel(block.users) for name, channel in channels.items()}
             lists = (*(scores[name] for name in more), *(combine(scores, one) for one in starts))
-            marks = arena.marked(block, lists, POOL_DEPTH)
+            marks = arena.marked(block, lists)
             marks |= np.unpackbits(known, axis=1, count=arena.num_items).view(np.bool_)
             found = _places(marks, arena.k)
             items.append(found)
