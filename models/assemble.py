@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -19,7 +20,7 @@ from firstedge.models.evidence import Evidence
 from firstedge.models.item_encoder import ItemGraph
 from firstedge.models.net import Net
 from firstedge.models.newcomers import category_means
-from firstedge.models.patterns import EdgeParts
+from firstedge.models.patterns import EdgeParts, take_apart
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -151,6 +152,17 @@ class Draft:
     profile_lifts: sparse.csr_array
     text_axes: Floats
     late: Floats
+    _latest: dict[tuple[float, ...], EdgeParts] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def edge_parts(self, mix: Mapping[str, float]) -> EdgeParts:
+        """All edges in parts, their sorts weighed by name; of the latest mixture, as they were."""
+        key = tuple(mix[name] for name in self.evidence.edges)
+        if key not in self._latest:
+            self._latest.clear()  # they are large
+            self._latest[key] = take_apart(self.evidence.mixed(mix), self.data.importance)
+        return self._latest[key]
 
 
 def assemble(draft: Draft, parts: EdgeParts, coefficients: Coefficients, by_k: ByK) -> Bundle:

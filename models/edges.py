@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from firstedge.graph.histories import ranges
+from firstedge.models.topk import bounds_reached
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -124,10 +125,13 @@ def prune_blocks(blocks: Iterable[Floats], most: int, importance: Floats) -> spa
     """
     kept = []
     for block in blocks:
-        strength = np.abs(block) * importance
-        stays = best_mask(strength, min(most, block.shape[1])) & (strength > 0)
-        rows, columns = np.nonzero(stays)
-        kept.append(sparse.csr_array((block[stays], (rows, columns)), shape=block.shape))
+        strength = np.abs(block)
+        strength *= importance
+        places = np.flatnonzero(strength >= bounds_reached(strength, most)[:, None])
+        rows = places // block.shape[1]
+        at = rows, places - rows * block.shape[1]
+        some = sparse.csr_array((block[at], at), shape=block.shape)
+        kept.append(prune(some, most, importance))
     return sparse.csr_array(sparse.vstack(kept, format="csr"))
 
 

@@ -8,7 +8,7 @@ these, walks go on for another round over the users.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -103,6 +103,17 @@ class Evidence:
 
     lifts: sparse.csr_array
     edges: dict[str, sparse.csr_array]
+
+    def mixed(self, mix: Mapping[str, float]) -> sparse.csr_array:
+        """The sum of the sorts of edges, each times its weight by name, float32[n, n]."""
+        total = None
+        for name, edges in self.edges.items():
+            if mix[name]:
+                parts = (np.float32(mix[name]) * edges.data, edges.indices, edges.indptr)
+                part = sparse.csr_array(parts, shape=edges.shape)
+                total = part if total is None else sparse.csr_array(total + part)
+        shape = next(iter(self.edges.values())).shape
+        return sparse.csr_array(shape, dtype=np.float32) if total is None else total
 
 
 def build_evidence(data: TrainingData, choice: EvidenceChoice) -> Evidence:

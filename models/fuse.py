@@ -19,9 +19,8 @@ from firstedge.models.baselines import TrainingData, recent_log_prior
 from firstedge.models.borrowed import borrow, lenders
 from firstedge.models.bundle import Bundle, Coefficients
 from firstedge.models.edges import Edges
-from firstedge.models.evidence import Evidence
 from firstedge.models.fusion import Arena, Channel, Found, Pool, Shortlist, climb
-from firstedge.models.patterns import EdgeParts, take_apart
+from firstedge.models.patterns import EdgeParts
 from firstedge.models.scorer import Scorer, UserBatch
 
 Floats = npt.NDArray[np.float32]
@@ -147,7 +146,7 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
         """Its mixture of sorts, and what is found around the edges that stay of it."""
         weights = {**unseen, **free.weights}
         mix = {name: weights.get(name, 0.0) for name in draft.evidence.edges}
-        apart = edge_parts(draft, mix).pruned(options.most_edges, draft.data.importance)
+        apart = draft.edge_parts(mix).pruned(options.most_edges, draft.data.importance)
         parts = {name: one for name, one in terms.parts(apart).items() if name not in without}
         ones = dict.fromkeys(parts, 1.0)
         start = {**free.weights, **ones}
@@ -178,7 +177,7 @@ def fuse(draft: Draft, arena: Arena, options: FuseOptions) -> Fusion:
 
 def finish(draft: Draft, fusion: Fusion) -> Bundle:
     """The bundle of a draft, fused as was chosen."""
-    data, most, apart = draft.data, fusion.most_edges, edge_parts(draft, fusion.mix)
+    data, most, apart = draft.data, fusion.most_edges, draft.edge_parts(fusion.mix)
     parts = apart.pruned(most, data.importance).weighed(*fusion.sizes)
     if fusion.borrowed:
         new, known = np.flatnonzero(data.counts == 0), np.flatnonzero(data.counts)
@@ -186,21 +185,6 @@ def finish(draft: Draft, fusion: Fusion) -> Bundle:
         lent = borrow(apart, np.float32(fusion.borrowed) * shares, most, data.importance)
         parts = parts.with_new(new, lent.weighed(*fusion.sizes))
     return assemble(draft, parts, fusion.coefficients, fusion.by_k)
-
-
-def edge_parts(draft: Draft, mix: Mapping[str, float]) -> EdgeParts:
-    """All edges of a draft in parts, its sorts weighed."""
-    return take_apart(mixture(draft.evidence, mix), draft.data.importance)
-
-
-def mixture(evidence: Evidence, mix: Mapping[str, float]) -> sparse.csr_array:
-    """S, the weighted sum of the sorts of edges, float32[n, n]."""
-    shape = next(iter(evidence.edges.values())).shape
-    total = sparse.csr_array(shape, dtype=np.float32)
-    for name, edges in evidence.edges.items():
-        if mix[name]:
-            total = total + np.float32(mix[name]) * edges
-    return sparse.csr_array(total)
 
 
 class Terms:

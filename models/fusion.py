@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from firstedge.models import metrics
 from firstedge.models.metrics import Targets
 from firstedge.models.protocol import KShotCase
 from firstedge.models.scorer import UserBatch
+from firstedge.models.topk import top_k_each
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -138,8 +138,9 @@ class Arena:
         marks = np.zeros((len(block.users), self.num_items), np.bool_)
         for scores in lists:
             allowed = self._allowed(scores.copy(), block)
-            best = torch.topk(torch.from_numpy(allowed), depth).indices.numpy()
-            np.put_along_axis(marks, best, True, axis=1)
+            best = top_k_each(allowed, depth)
+            rows, places = np.nonzero(best >= 0)
+            marks[rows, best[rows, places]] = True
         self._bar(marks, block, False)
         return marks
 
@@ -155,7 +156,7 @@ class Arena:
             values[given.users[is_item], given.targets[is_item]] = value
 
     def _gain(self, scores: Floats, block: Block) -> float:
-        top = torch.topk(torch.from_numpy(scores), self.k).indices.numpy()
+        top = top_k_each(scores, self.k)
         hit = metrics.hits(top, block.targets)
         return float(metrics.ndcg(hit, block.targets.counts).sum()) * block.weight
 
@@ -225,8 +226,8 @@ class Pool:
     def ndcg(self, scores: Floats) -> float:
         """Mean NDCG of float32[requests, width]; void places are overwritten."""
         scores[self.void] = -np.inf
-        top = torch.topk(torch.from_numpy(scores), self.k).indices.numpy()
-        hit = np.take_along_axis(self.relevant, top, 1)
+        top = top_k_each(scores, self.k)
+        hit = np.take_along_axis(self.relevant, top, 1) & (top >= 0)
         return float(self.weights @ metrics.ndcg(hit, self.counts))
 
 

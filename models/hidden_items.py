@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from firstedge.graph.histories import Given, Histories
 from firstedge.models import metrics
@@ -22,11 +21,12 @@ from firstedge.models.assemble import Draft, assemble
 from firstedge.models.batches import with_profiles
 from firstedge.models.borrowed import borrow, lenders
 from firstedge.models.bundle import Bundle
-from firstedge.models.fuse import Fusion, edge_parts
+from firstedge.models.fuse import Fusion
 from firstedge.models.metrics import Targets
 from firstedge.models.newcomers import embed_newcomers
 from firstedge.models.patterns import EdgeParts
 from firstedge.models.scorer import Scorer, UserBatch
+from firstedge.models.topk import top_k_each
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -187,7 +187,7 @@ class _Shown:
         return cls(
             draft,
             assemble(draft, nothing, fusion.coefficients, by_k),
-            edge_parts(draft, fusion.mix).weighed(*fusion.sizes),
+            draft.edge_parts(fusion.mix).weighed(*fusion.sizes),
             fusion.most_edges,
             draft.snapshot.item_text @ draft.text_axes,
         )
@@ -249,6 +249,6 @@ def _figure(lists: Sequence[_List], lent: float, weight: float) -> float:
     found = []
     for one in lists:
         scores = one.rest + np.float32(lent) * one.edges + np.float32(weight) * one.text
-        top = torch.topk(torch.from_numpy(scores), min(K, scores.shape[1])).indices.numpy()
-        found.append(metrics.ndcg(metrics.hits(top, one.targets), one.targets.counts))
+        hit = metrics.hits(top_k_each(scores, K), one.targets)
+        found.append(metrics.ndcg(hit, one.targets.counts))
     return float(np.concatenate(found).mean())

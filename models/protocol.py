@@ -17,9 +17,9 @@ import numpy.typing as npt
 from firstedge.graph.errors import DataError
 from firstedge.graph.histories import Given, Histories, ranges
 from firstedge.models import metrics
-from firstedge.models.edges import best_mask
 from firstedge.models.metrics import Targets
 from firstedge.models.scorer import UserBatch
+from firstedge.models.topk import top_k_each
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -204,24 +204,8 @@ def rank_case(ranker: Ranker, case: KShotCase, num_items: int, k: int) -> Ints:
             )
         is_item = users.given.targets < num_items
         scores[users.given.users[is_item], users.given.targets[is_item]] = -np.inf
-        lists.append(top_k(scores, k))
+        lists.append(top_k_each(scores, k))
     return np.concatenate(lists)
-
-
-def top_k(scores: Floats, k: int) -> Ints:
-    """The k best columns of each row, the best first, of equals the lower column; int64[n, k].
-
-    Columns of score -inf are no candidates; -1 stands where there are no more.
-    """
-    n, width = scores.shape
-    kept = min(k, width)
-    columns = np.nonzero(best_mask(scores, kept))[1].reshape(n, kept)
-    values = np.take_along_axis(scores, columns, 1)
-    order = np.lexsort((columns, -values), axis=1)
-    best = np.take_along_axis(columns, order, 1)
-    found = np.full((n, k), -1, np.int64)
-    found[:, :kept] = np.where(np.take_along_axis(values, order, 1) > -np.inf, best, -1)
-    return found
 
 
 def _cut(

@@ -17,7 +17,7 @@ from firstedge.graph.histories import Histories
 from firstedge.models import metrics
 from firstedge.models.edges import strongest
 from firstedge.models.metrics import Targets
-from firstedge.models.protocol import top_k
+from firstedge.models.topk import top_k_each
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -173,7 +173,7 @@ class Exam:
             vectors: float32[a, dim], unit vectors of the texts at ``rows``.
         """
         scores = (self.given @ vectors) @ vectors[self.hidden].T
-        hit = metrics.hits(top_k(np.asarray(scores, np.float32), K), self.targets)
+        hit = metrics.hits(top_k_each(np.asarray(scores, np.float32), K), self.targets)
         return float(metrics.ndcg(hit, self.targets.counts).mean())
 
 

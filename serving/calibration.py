@@ -13,7 +13,7 @@ from firstedge.graph.neo4j_slots import Slot
 from firstedge.models.bundle import Bundle
 from firstedge.models.fold import Space
 from firstedge.models.scorer import Scorer, UserBatch
-from firstedge.serving.topk import top_k
+from firstedge.models.topk import top_k
 
 Ints = npt.NDArray[np.int64]
 

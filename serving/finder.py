@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from firstedge.models.scorer import Scorer, Terms, UserBatch
+from firstedge.models.topk import rows_reaching
 from firstedge.serving.halves import Doubles, HalfVectors, lengths_of
-from firstedge.serving.topk import rows_reaching
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

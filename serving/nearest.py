@@ -28,8 +28,8 @@ from scipy.sparse.linalg import svds
 from firstedge.graph.errors import MissingDependency
 from firstedge.graph.histories import Given
 from firstedge.models.scorer import Scorer, Terms, UserBatch
+from firstedge.models.topk import top_k
 from firstedge.serving.finder import Finder, Found, Wanted, in_order
-from firstedge.serving.topk import top_k
 
 try:
     import faiss as _faiss

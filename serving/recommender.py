@@ -17,6 +17,7 @@ from firstedge.graph.vocabulary import Unknown
 from firstedge.models.bundle import Bundle
 from firstedge.models.bundle_file import load_bundle
 from firstedge.models.scorer import Scorer, UserBatch
+from firstedge.models.topk import top_k
 from firstedge.serving.filter import EVERYTHING, Filter
 from firstedge.serving.finder import Finder, Found, Wanted
 from firstedge.serving.item_index import ItemIndex
@@ -25,7 +26,6 @@ from firstedge.serving.ranking import NOTHING_UNUSED, Ranking, Unused
 from firstedge.serving.reading import QueryReader, Read, default_kind
 from firstedge.serving.reasons import Explainer, Explanation
 from firstedge.serving.request import Request, check_k
-from firstedge.serving.topk import top_k
 
 if TYPE_CHECKING:
     from firstedge.serving.nearest import Nearest

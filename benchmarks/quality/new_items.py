@@ -34,10 +34,11 @@ from firstedge.models.baselines import CategoryPopularity, TextCosine
 from firstedge.models.bundle import Bundle
 from firstedge.models.fine_tune import FineTune
 from firstedge.models.hidden_items import Askable, Asked, ask_hidden, without
-from firstedge.models.protocol import Ranker, build_cases, evaluate, top_k
+from firstedge.models.protocol import Ranker, build_cases, evaluate
 from firstedge.models.rounds import hold_out, known_users, training_data
 from firstedge.models.scorer import Scorer
 from firstedge.models.text_choice import Retold, not_worse, retell
+from firstedge.models.topk import top_k_each
 from firstedge.models.train import Learner, TrainOptions, train
 
 FOLDS = 10
@@ -71,7 +72,7 @@ def recall(ranker: Ranker, asked: Asked, hidden: npt.NDArray[np.bool_]) -> Doubl
     """float64[users], Recall@20 among the hidden items."""
     scores = ranker.score(asked.users)
     scores[:, ~hidden] = -np.inf
-    found = metrics.hits(top_k(scores, K), asked.targets)
+    found = metrics.hits(top_k_each(scores, K), asked.targets)
     return metrics.recall(found, asked.targets.counts)
 
 

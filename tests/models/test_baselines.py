@@ -24,7 +24,7 @@ from firstedge.models.neighbours import (
     RP3Beta,
     SmoothedBayes,
 )
-from firstedge.models.protocol import top_k
+from firstedge.models.topk import top_k_each
 from tests.models.small import checkerboard, histories_of, random_data, training_of, users_of
 
 BOUGHT_TOGETHER: list[Method] = [
@@ -64,7 +64,7 @@ def test_a_stranger_gets_bestsellers(method: Method) -> None:
     histories = histories_of([3, 1], [3, 2], [3, 1], [4, 3], num_items=6)
     data = training_of(histories, text=np.eye(6, dtype=np.float32))
     scores = method.fit(data).score(users_of([], [0], num_items=6))
-    assert top_k(scores[:1], 6).tolist() == [[3, 1, 2, 4, 0, 5]]
+    assert top_k_each(scores[:1], 6).tolist() == [[3, 1, 2, 4, 0, 5]]
     assert scores.dtype == np.float32
 
 

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from firstedge.graph.errors import DataError
-from firstedge.models.protocol import build_cases, evaluate, long_case, rank_case, top_k
+from firstedge.models.protocol import build_cases, evaluate, long_case, rank_case
 from firstedge.models.scorer import UserBatch
 from tests.models.small import NUM_ITEMS, WEIGHTS, histories_of
 
@@ -98,19 +96,6 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = evaluate(Descending(), cases, popularity, k=4)
     for name in ("ndcg", "recall", "popularity", "coverage"):
         assert np.array_equal(getattr(whole, name), getattr(parts, name)), name
-
-
-@given(
-    st.lists(st.lists(st.integers(-3, 3), min_size=6, max_size=6), min_size=1, max_size=5),
-    st.integers(1, 8),
-)
-def test_top_k_is_a_stable_sort(rows: list[list[int]], k: int) -> None:
-    scores = np.array(rows, np.float32)
-    scores[scores == -3] = -np.inf
-    for row, best in zip(scores, top_k(scores, k), strict=True):
-        order = sorted(range(6), key=lambda column: (-row[column], column))
-        expected = [column for column in order if row[column] > -np.inf][:k]
-        assert best.tolist() == expected + [-1] * (k - len(expected))
 
 
 @pytest.mark.parametrize("ks", [(), (2, 1), (1, 1), (-1, 2)])

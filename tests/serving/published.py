@@ -13,11 +13,11 @@ from firstedge.graph.queries import render
 from firstedge.graph.store import COLUMNS, open_store
 from firstedge.models.bundle import Bundle
 from firstedge.models.scorer import Scorer
+from firstedge.models.topk import top_k
 from firstedge.serving.cypher_filter import filter_values
 from firstedge.serving.filter import EVERYTHING, Filter
 from firstedge.serving.item_index import ItemIndex
 from firstedge.serving.store_users import StoreUsers, read_users
-from firstedge.serving.topk import top_k
 from tests.models.bundles import random_bundle
 from tests.serving.stores import write_store
 

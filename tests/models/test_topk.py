@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstedge.serving.topk import rows_reaching, top_k
+from firstedge.models.topk import rows_reaching, top_k, top_k_each
 
 
 def sorted_top(scores: np.ndarray, k: int, mask: np.ndarray | None = None) -> list[int]:
@@ -50,6 +50,32 @@ def test_it_is_exact_wherever_the_best_stand(peaks: dict[int, float], k: int) ->
     assert top_k(scores, k).tolist() == sorted_top(scores, k)
 
 
+@given(
+    st.lists(st.lists(st.integers(-3, 3), min_size=6, max_size=6), min_size=1, max_size=5),
+    st.integers(1, 8),
+)
+def test_the_best_of_each_row_are_a_stable_sort(rows: list[list[int]], k: int) -> None:
+    scores = np.array(rows, np.float32)
+    scores[scores == -3] = -np.inf
+    for row, best in zip(scores, top_k_each(scores, k), strict=True):
+        order = sorted(range(6), key=lambda column: (-row[column], column))
+        expected = [column for column in order if row[column] > -np.inf][:k]
+        assert best.tolist() == expected + [-1] * (k - len(expected))
+
+
+@pytest.mark.parametrize("width", [3, 400, 3665, 20_011])
+@pytest.mark.parametrize("k", [1, 20, 60, 1000])
+@pytest.mark.parametrize("values", [1, 3, 10**6])
+def test_the_best_of_each_row_are_those_of_the_row_alone(width: int, k: int, values: int) -> None:
+    rng = np.random.default_rng(width + k + values)
+    scores = rng.integers(0, values, (9, width)).astype(np.float32)
+    scores[1, ::3] = -np.inf
+    scores[2] = -np.inf
+    for row, best in zip(scores, top_k_each(scores, k), strict=True):
+        expected = sorted_top(row, k)
+        assert best.tolist() == expected + [-1] * (k - len(expected))
+
+
 MARGINS = np.array([0.0, 3.0, 0.0, 500.0, 0.0, 1e30, np.inf, 3.0, 0.0])
 
 
@@ -82,3 +108,4 @@ def test_nobody_and_nothing_reach_nothing(shape: tuple[int, int]) -> None:
     of, rows = rows_reaching(np.empty(shape, np.float32), np.ones(users, int), np.zeros(users))
     assert (of.tolist(), rows.tolist()) == ([], [])
     assert top_k(np.empty(0, np.float32), 3).tolist() == []
+    assert top_k_each(np.empty(shape, np.float32), 2).tolist() == [[-1, -1]] * users
