@@ -33,8 +33,9 @@ class ItemGraph:
     """What the item encoder reads, built once before training.
 
     Attributes:
-        data: Item text as `x` of items; edge types BELONGS, ANCESTOR (with every category itself)
-            and HOP, the last with `edge_weight`.
+        data: Item text as `x` of items; edge types BELONGS in the order of items, with `offsets`
+            int64[num_items + 1] where those of each lie, ANCESTOR (with every category itself) and
+            HOP, with `edge_weight`.
         start_v: float32[num_items, dim], where the input ID vectors start.
         start_w: float32[num_items, dim], where the output ID vectors start.
         trained: bool[num_items], items with an event in training; others have no ID vector.
@@ -108,16 +109,14 @@ class ItemEncoder(nn.Module):
             own = own + text @ self.text
         if not category.shape[0]:
             return own
-        categories, items = graph.data[BELONGS].edge_index
-        if rows is None:
-            rows = torch.arange(len(own), device=own.device)
-        # Edges lie in the order of their items: those of a row are a range.
-        starts, ends = torch.searchsorted(items, rows), torch.searchsorted(items, rows, right=True)
-        lengths = ends - starts
-        offsets = torch.cumsum(lengths, 0) - lengths
-        at = torch.arange(int(lengths.sum()), device=rows.device)
-        at = at + (starts - offsets).repeat_interleave(lengths)
-        return own + nn.functional.embedding_bag(categories[at], category, offsets, mode="mean")
+        belongs = graph.data[BELONGS]
+        categories, offsets = belongs.edge_index[0], belongs.offsets[:-1]
+        if rows is not None:
+            starts, lengths = offsets[rows], belongs.offsets.diff()[rows]
+            offsets = torch.cumsum(lengths, 0) - lengths
+            at = torch.arange(int(lengths.sum()), device=rows.device)
+            categories = categories[at + (starts - offsets).repeat_interleave(lengths)]
+        return own + nn.functional.embedding_bag(categories, category, offsets, mode="mean")
 
     def tree(self, graph: ItemGraph) -> Tensor:
         """[num_categories, 2 dim]: each category's table plus those of its ancestors."""

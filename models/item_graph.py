@@ -65,6 +65,8 @@ def item_features(text: npt.NDArray[np.float32], members: Ints, tree: CategoryTr
     data["category"].num_nodes = len(tree.parents)
     by_item = np.argsort(members[1], kind="stable")
     data[BELONGS].edge_index = _edge_index(members[0][by_item], members[1][by_item])
+    counts = np.bincount(members[1], minlength=len(text))
+    data[BELONGS].offsets = torch.from_numpy(np.concatenate(([0], np.cumsum(counts))))
     data[ANCESTOR].edge_index = _edge_index(*reversed(tree.lineage().nonzero()))
     return data
 

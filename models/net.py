@@ -179,7 +179,8 @@ class Net(nn.Module):
     def score(self, u: Tensor, items: tuple[Tensor, Tensor, Tensor], users: UserTensors) -> Tensor:
         """Scores [n, c] of user vectors u [n, dim] and c items: w [c, dim], bias, log p [c]."""
         w, bias, log_prior = items
-        return torch.addr(torch.addmm(bias, u, w.T), self._prior_factor(users), log_prior)
+        scores = torch.addmm(bias, u, w.T).float()  # float32 where autocast lowers the product
+        return scores.addr_(self._prior_factor(users), log_prior)
 
     def _dropped(self, u: Tensor, users: UserTensors) -> Tensor:
         """U after dropout, [n, dim]."""

@@ -94,14 +94,14 @@ class Softmax:
                 drawn = self.draw()
                 some = net.forward_some(users, self.graph, self.prior, drawn, targets)
             else:
-                scores = net(users, self.graph, self.prior).float()
+                scores = net(users, self.graph, self.prior)
         counts = torch.bincount(rows, minlength=len(weights))
         weights = (weights / counts)[rows]  # of each target
         if self.sampled:
             scores, own = (part.float() for part in some)
             norm = self.log_partition(scores, own, targets, drawn)
             return weights @ (norm[rows] - own)
-        loss: Tensor = _CrossEntropy.apply(scores + self.untrained, rows, items, weights)
+        loss: Tensor = _CrossEntropy.apply(scores.add_(self.untrained), rows, items, weights)
         return loss
 
     def draw(self) -> Tensor:

@@ -133,7 +133,7 @@ def test_a_process_that_is_killed_is_gone_on_with(tmp_path: Path, whole: Fitted)
 
 
 def test_too_little_memory_is_answered_by_smaller_pieces(tmp_path: Path) -> None:
-    told = run(tmp_path / "little", "--megabytes", "150").stderr
+    told = run(tmp_path / "little", "--megabytes", "60").stderr
     assert "out of memory with 1,000 users at a time: going on with 500" in told
     plenty = fit(*net_and_lesson(*LARGE), LARGE_OPTIONS)
     assert_same(tmp_path / "little", plenty, tolerance=2e-4)
