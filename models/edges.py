@@ -184,8 +184,9 @@ def strongest(matrix: sparse.csr_array, strength: Floats, most: int) -> sparse.c
         padded = np.full(filled.shape, -np.inf, np.float32)
         padded[filled] = strength[at]
         keep[at] &= best_mask(padded, most)[filled]
-    kept = np.concatenate(([0], np.cumsum(keep)))[matrix.indptr]
-    parts = (matrix.data[keep], matrix.indices[keep], kept.astype(matrix.indptr.dtype))
+    kept = np.flatnonzero(keep)
+    offsets = np.searchsorted(kept, matrix.indptr).astype(matrix.indptr.dtype)
+    parts = (matrix.data[kept], matrix.indices[kept], offsets)
     return sparse.csr_array(parts, shape=matrix.shape)
 
 
