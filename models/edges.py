@@ -128,8 +128,7 @@ def prune_blocks(blocks: Iterable[Floats], most: int, importance: Floats) -> spa
         strength = np.abs(block)
         strength *= importance
         places = np.flatnonzero(strength >= bounds_reached(strength, most)[:, None])
-        rows = places // block.shape[1]
-        at = rows, places - rows * block.shape[1]
+        at = np.unravel_index(places, block.shape)
         some = sparse.csr_array((block[at], at), shape=block.shape)
         kept.append(prune(some, most, importance))
     return sparse.csr_array(sparse.vstack(kept, format="csr"))

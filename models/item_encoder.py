@@ -112,7 +112,8 @@ class ItemEncoder(nn.Module):
         belongs = graph.data[BELONGS]
         categories, offsets = belongs.edge_index[0], belongs.offsets[:-1]
         if rows is not None:
-            starts, lengths = offsets[rows], belongs.offsets.diff()[rows]
+            starts = offsets[rows]
+            lengths = belongs.offsets[rows + 1] - starts
             offsets = torch.cumsum(lengths, 0) - lengths
             at = torch.arange(int(lengths.sum()), device=rows.device)
             categories = categories[at + (starts - offsets).repeat_interleave(lengths)]

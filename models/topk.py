@@ -59,9 +59,8 @@ def top_k_each(scores: Floats, k: int) -> Ints:
     equal &= np.cumsum(equal, axis=1, dtype=np.int32) <= (k - counts[short])[:, None]
     tied, columns = equal.nonzero()
     places = np.sort(np.concatenate((places, short[tied] * n + columns)))
-    rows = places // n
+    rows, columns = np.unravel_index(places, scores.shape)
     counts = np.bincount(rows, minlength=m)
-    columns = places - rows * n
     filled = np.arange(max(k, int(counts.max()))) < counts[:, None]
     values = np.full(filled.shape, -np.inf, scores.dtype)
     values[filled] = scores[rows, columns]
