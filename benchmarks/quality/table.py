@@ -256,7 +256,8 @@ def _row(line: Line, one: Standing) -> str:
 def _budget_of(cell: Cell) -> str:
     if not cell.budget:
         return ""
-    return f"{cell.budget['trials']} fits or {cell.budget['minutes']:g} min"
+    trials, minutes = cell.budget["trials"], cell.budget["minutes"]
+    return f"{trials} fit{'s' if trials > 1 else ''} or {minutes:g} min"
 
 
 def _dates_of(one: Standing) -> str:

@@ -308,7 +308,7 @@ def cell_of(method: str, role: str, level: float, fold: int = 0, round_: str = "
         key="k",
         code="c",
         round=round_,
-        budget={} if role == "ours" else {"trials": 7, "minutes": 0.5},
+        budget={} if role == "ours" else {"trials": 7 if role == "single" else 1, "minutes": 0.5},
         date="2026-01-02",
         options={"x": 1.5},
         objective=level,
@@ -362,6 +362,7 @@ def test_the_page(tmp_path: Path) -> None:
     assert "SASRec" in text.split("Unfinished, ")[1].splitlines()[0]  # one fold is of other data
     assert "Left out: text cosine (the shop has no texts)." in text
     assert "| 7 fits or 0.5 min |" in text
+    assert "| 1 fit or 0.5 min |" in text
     (ours,) = [line for line in text.splitlines() if line.startswith("| **firstedge**")]
     assert ours.endswith("| **7** | **6** |  |")  # two folds' seconds, no budget
     assert "whichever came first. Measured 2026-01-02." in text
